@@ -1,0 +1,1 @@
+"""The dashboard's door: `breakeven app` or `streamlit run app.py`."""

@@ -1,0 +1,33 @@
+"""What can go wrong, and the exit code that each kind ends the program with.
+
+BreakevenError                  (1)
+|-- InputError                  (2)   a file, argument or scenario is wrong; the message names place and remedy
+|-- EngineError                 (3)   an engine or server did not start, died or answered nonsense
+`-- PriceError                  (4)   a price is missing, ambiguous or impossible; never answered with a number
+
+"It does not fit" is no error but a value: see `planner.capacity.Shortfall`.
+"""
+
+
+class BreakevenError(Exception):
+    """One sentence for the user: what happened, where, and what to do about it."""
+
+    exit_code = 1
+
+
+class InputError(BreakevenError):
+    """A file, an argument or a scenario that cannot be used as it is."""
+
+    exit_code = 2
+
+
+class EngineError(BreakevenError):
+    """An inference server that could not be started, reached or kept alive."""
+
+    exit_code = 3
+
+
+class PriceError(BreakevenError):
+    """A price that cannot be resolved; a planner must stop here and not count it as zero."""
+
+    exit_code = 4

@@ -1,0 +1,212 @@
+"""The measured profile: what one replica of one model on one machine does, in a versioned JSON file.
+
+A profile is computed from raw records by `measure.profile` (or imported from another tool) and is all that the planner
+knows about speed. Every figure is a measurement or `None`; reasons for `None` stand in `Profile.missing`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from planner.distribution import Distribution
+from planner.errors import InputError
+
+SCHEMA_VERSION = 1
+
+
+class Scheduler(StrEnum):
+    """How the engine fills a step."""
+
+    SLOTS = "slots"  # llama.cpp, Ollama: fixed slots, prompts join the decodes in one batch
+    PAGED = "paged"  # vLLM, SGLang: paged KV cache, chunked prefill, recompute preemption
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLimits:
+    """What bounds a step and the batch of one replica."""
+
+    scheduler: Scheduler
+    max_sequences: int
+    step_token_budget: int
+    context_tokens: int  # longest prompt + output of one request
+    kv_capacity_tokens: int  # all sequences together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTime:
+    """Duration of one engine step as a function of what it holds, in seconds.
+
+    `t = base_s + per_prefill_token_s * P + decode(D) + per_resident_token_s * K + per_attention_pair_s * A` with
+    P prefill tokens in the step, D decoding sequences, K resident KV tokens of the decoding sequences and
+    A = sum(chunk * (context_before + chunk / 2)) over the prompt chunks, in token pairs.
+
+    `decode(D) = per_sequence_s * D + per_sqrt_sequence_s * sqrt(D)`, or, where `decode_curve` is given (engines whose
+    decode cost jumps with the batch), the piecewise linear monotone curve through its (D, seconds) points, flat to the
+    left of the first, and with the last segment's slope to the right of the last; `per_sequence_s` and
+    `per_sqrt_sequence_s` are then 0.
+
+    `request_overhead_s` is added once to the TTFT of every request (HTTP, tokenizer, scheduling).
+    All coefficients are >= 0. Source of the form: docs/decisions and benchmarks/accuracy.
+    """
+
+    base_s: float
+    per_prefill_token_s: float
+    per_sequence_s: float
+    per_sqrt_sequence_s: float
+    per_resident_token_s: float
+    per_attention_pair_s: float
+    request_overhead_s: float
+    decode_curve: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hull:
+    """The region of loads that was measured; outside it the planner widens or refuses."""
+
+    max_input_tokens: int
+    max_output_tokens: int
+    max_concurrency: int
+    min_input_output_ratio: float
+    max_input_output_ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTimeFit:
+    """A fitted `StepTime`, its uncertainty and how wrong it was.
+
+    `posterior` holds equally likely alternative coefficient sets (bootstrap); empty when there were too few points.
+    `fitted_error_frac` and `held_out_error_frac` are absolute relative errors of mean TPOT and TTFT on the points used
+    for the fit and on points never used; `None` when there were none.
+    """
+
+    step_time: StepTime
+    posterior: tuple[StepTime, ...]
+    hull: Hull
+    points: int
+    fitted_tpot_error_frac: float | None
+    fitted_ttft_error_frac: float | None
+    held_out_tpot_error_frac: float | None
+    held_out_ttft_error_frac: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelSummary:
+    """One load level of one shape, over its steady window. The JSON of `breakeven measure --json` is a list of these.
+
+    `target` is the concurrency (closed loop) or the offered rate per second (open loop). TTFT runs from the socket
+    write to the first content; TPOT is (last - first content) / (tokens - 1) per request; ITL pools the gaps between tokens;
+    E2E ends at the last content. `None` distributions: no request succeeded, or none had two tokens.
+    """
+
+    shape: str
+    mode: Literal["closed", "open"]
+    target: float
+    valid: bool
+    invalid_reasons: tuple[str, ...]
+    window_s: float
+    achieved_concurrency: float
+    requests_per_s: float
+    input_tokens_per_s: float
+    output_tokens_per_s: float
+    input_tokens: Distribution | None
+    output_tokens: Distribution | None
+    ttft_s: Distribution | None
+    tpot_s: Distribution | None
+    itl_s: Distribution | None
+    e2e_s: Distribution | None
+    failures: dict[str, int]
+    client_cpu_frac: float | None  # of one core
+    client_lag_s: Distribution | None  # intended start to socket write
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Where the server's memory goes, in GiB; scope says whose memory it is."""
+
+    scope: Literal["process", "gpu"]
+    weights_file_gib: float | None
+    kv_bytes_per_token: float | None
+    peak_gib: float | None
+    available_gib: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Power:
+    """Mean power without load and in the steady windows. `scope` names what the figure covers; never call it total."""
+
+    scope: Literal["gpu", "cpu-package", "node"]
+    idle_w: float
+    loaded_w: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """The machine that was measured. A replica is one engine on this machine."""
+
+    cpu_model: str
+    cpu_cores: int
+    ram_gib: float
+    accelerators: tuple[str, ...]
+    os: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where the figures come from and how to repeat them."""
+
+    source: Literal["measured", "imported"]
+    tool_version: str
+    measured_at: str  # ISO 8601, UTC
+    engine: str
+    engine_version: str
+    engine_flags: dict[str, str]
+    model: str
+    is_synthetic: bool  # random weights: speed and memory are real, text is not
+    seed: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Everything the planner knows about one replica. `missing` maps a field that is `None` to the reason."""
+
+    schema_version: int
+    provenance: Provenance
+    host: Host
+    limits: EngineLimits
+    fit: StepTimeFit
+    memory: Memory
+    power: Power | None
+    load_time_s: float | None
+    levels: tuple[LevelSummary, ...]
+    missing: dict[str, str]
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+
+_ADAPTER = TypeAdapter(Profile)
+
+
+def load_profile(path: Path) -> Profile:
+    """Read `profile.json`. Raises `InputError` with the place of the first thing that is wrong."""
+    try:
+        return _ADAPTER.validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"cannot read the profile {path}: {error.strerror}; make one with `breakeven measure`"
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise InputError(
+            f"{path} is no profile of schema version {SCHEMA_VERSION}: {place}: {first['msg']}; "
+            "recompute it with `breakeven profile RUN_DIR`"
+        ) from None
+
+
+def dump_profile(profile: Profile) -> bytes:
+    """The JSON bytes of a profile; `load_profile` gives back an equal one."""
+    return _ADAPTER.dump_json(profile, indent=2) + b"\n"
