@@ -67,7 +67,7 @@ class HourPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapacityPlan:
-    """A week of whole replicas: `peak_replicas` must be owned, `replica_hours_per_week` is what rent by the hour bills."""
+    """A week of whole replicas: `peak_replicas` must be owned, `replica_hours_per_week` is what rent bills."""
 
     hours: tuple[HourPlan, ...]
     peak_replicas: int

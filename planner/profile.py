@@ -97,8 +97,8 @@ class LevelSummary:
     """One load level of one shape, over its steady window. The JSON of `breakeven measure --json` is a list of these.
 
     `target` is the concurrency (closed loop) or the offered rate per second (open loop). TTFT runs from the socket
-    write to the first content; TPOT is (last - first content) / (tokens - 1) per request; ITL pools the gaps between tokens;
-    E2E ends at the last content. `None` distributions: no request succeeded, or none had two tokens.
+    write to the first content; TPOT is (last - first content) / (tokens - 1) per request; ITL pools the gaps
+    between tokens; E2E ends at the last content. `None` distributions: no request succeeded, or none had two tokens.
     """
 
     shape: str

@@ -76,7 +76,7 @@ class RentalOffer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurchaseOffer:
-    """A machine to own. Watts are at the wall of the whole system; `residual_frac` of the price is left after `life_years`."""
+    """A machine to own. Watts are of the whole system; `residual_frac` of the price is left after `life_years`."""
 
     id: str
     name: str
