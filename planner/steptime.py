@@ -1,0 +1,319 @@
+"""Step time: what one engine step costs, fitted to a handful of measured load levels.
+
+The form stands in `planner.profile.StepTime`. In a closed loop with N requests in flight, each with I prompt and O
+output tokens, one request lives T = TTFT + (O - 1) * TPOT, so a share f = (O - 1) * TPOT / T of its life is decoding.
+Seen by a decoding sequence, D = 1 + (N - 1) * f sequences decode, D * (I + O / 2) tokens are resident, and other
+requests' prompts interrupt every step with (N - 1) * f / (O - 1) prompts on average. Hence, with measured f, the mean
+TPOT is linear in the coefficients:
+
+    TPOT = base + decode(D) + resident * D * (I + O / 2) + (N - 1) * f / (O - 1) * (prefill * I + pair * I^2 / 2)
+
+and so is the TTFT of a request that is alone: overhead + steps * base + prefill * I + pair * I^2 / 2, where the prompt
+takes ceil(I / budget) steps. Rows are divided by the measured value, so the fit minimises relative errors, and all
+coefficients are >= 0 (non-negative least squares).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from planner.errors import InputError
+from planner.profile import EngineLimits, Hull, Scheduler, StepTime, StepTimeFit
+
+POSTERIOR_SIZE = 64
+"""Alternative coefficient sets kept in a fit: enough for a 90 % interval (three sets beyond either end)."""
+
+LOADED_TTFT_WEIGHT = 0.2
+"""Weight of a TTFT row taken under load, where its linear form is only a guess, against 1 for a request alone."""
+
+_BASE, _PREFILL, _PAIR, _RESIDENT, _OVERHEAD, _DECODE = range(6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPoint:
+    """Means of one closed-loop level: `concurrency` requests in flight, TTFT and TPOT in seconds.
+
+    `tpot_s` is `None` where no request had two tokens. `weight` scales the point's say in the fit.
+    """
+
+    concurrency: float
+    input_tokens: float
+    output_tokens: float
+    ttft_s: float
+    tpot_s: float | None
+    weight: float = 1.0
+
+
+def decode_s(step_time: StepTime, sequences: float) -> float:
+    """Seconds that decoding one token for each of `sequences` adds to a step; 0 for none.
+
+    A curve through (1, 0.0) and (4, 0.006) gives 0.002 s at 2 sequences and 0.008 s at 5.
+    """
+    if sequences <= 0:
+        return 0.0
+    curve = step_time.decode_curve
+    if not curve:
+        return step_time.per_sequence_s * sequences + step_time.per_sqrt_sequence_s * math.sqrt(sequences)
+    if sequences <= curve[0][0] or len(curve) == 1:
+        return curve[0][1]
+    right = next((k for k in range(1, len(curve)) if sequences <= curve[k][0]), len(curve) - 1)
+    (d0, t0), (d1, t1) = curve[right - 1], curve[right]
+    return t0 + (t1 - t0) * (sequences - d0) / (d1 - d0)
+
+
+def step_s(
+    step_time: StepTime, *, prefill_tokens: float, sequences: float, resident_tokens: float, attention_pairs: float
+) -> float:
+    """Duration of one engine step in seconds, as `StepTime` defines it.
+
+    With base 5 ms, 0.1 ms a prompt token, 1 ms a sequence: 100 prompt tokens beside 4 sequences take 19 ms.
+    """
+    return (
+        step_time.base_s
+        + step_time.per_prefill_token_s * prefill_tokens
+        + decode_s(step_time, sequences)
+        + step_time.per_resident_token_s * resident_tokens
+        + step_time.per_attention_pair_s * attention_pairs
+    )
+
+
+def lone_ttft_s(step_time: StepTime, limits: EngineLimits, input_tokens: float) -> float:
+    """TTFT of a request that has the engine to itself: overhead + steps * base + prefill * I + pair * I^2 / 2."""
+    return (
+        step_time.request_overhead_s
+        + _prompt_steps(input_tokens, limits) * step_time.base_s
+        + step_time.per_prefill_token_s * input_tokens
+        + step_time.per_attention_pair_s * input_tokens**2 / 2
+    )
+
+
+def fit_step_time(points: Sequence[LoadPoint], *, limits: EngineLimits, seed: int) -> StepTimeFit:
+    """Fit the step time to closed-loop levels, with a posterior and with errors on points left out.
+
+    Needs levels at two concurrencies or more; one prompt:output shape is enough, but then the hull is that shape alone.
+    The posterior is a Bayesian bootstrap: the points are weighted anew with exponential weights and fitted again.
+    `held_out_*` leaves out one point at a time. Raises `InputError` for points that cannot be fitted.
+    """
+    _check(points)
+    model = _Form.of(points, limits)
+    weights = np.array([p.weight for p in points])
+    step_time = model.fit(points, weights)
+    rng = np.random.default_rng(seed)
+    posterior = tuple(model.fit(points, weights * rng.exponential(size=weights.size)) for _ in range(POSTERIOR_SIZE))
+    tpot_error, ttft_error = _errors(step_time, limits, points)
+    held_out = [_errors(model.fit(rest, _weights(rest)), limits, [point]) for point, rest in _leave_one_out(points)]
+    return StepTimeFit(
+        step_time=step_time,
+        posterior=posterior,
+        hull=hull_of(points),
+        points=len(points),
+        fitted_tpot_error_frac=tpot_error,
+        fitted_ttft_error_frac=ttft_error,
+        held_out_tpot_error_frac=_mean([tpot for tpot, _ in held_out]),
+        held_out_ttft_error_frac=_mean([ttft for _, ttft in held_out]),
+    )
+
+
+def hull_of(points: Sequence[LoadPoint]) -> Hull:
+    """The region that the points span."""
+    ratios = [p.input_tokens / p.output_tokens for p in points]
+    return Hull(
+        max_input_tokens=math.ceil(max(p.input_tokens for p in points)),
+        max_output_tokens=math.ceil(max(p.output_tokens for p in points)),
+        max_concurrency=math.ceil(max(p.concurrency for p in points)),
+        min_input_output_ratio=min(ratios),
+        max_input_output_ratio=max(ratios),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelPrediction:
+    """Mean TTFT and TPOT of a closed-loop level, in seconds."""
+
+    ttft_s: float
+    tpot_s: float
+
+
+def predict_level(
+    step_time: StepTime, limits: EngineLimits, *, concurrency: float, input_tokens: float, output_tokens: float
+) -> LevelPrediction:
+    """Mean-field TTFT and TPOT of a closed loop, by fixed-point iteration of the identities in the module's docstring.
+
+    With more requests in flight than the engine takes, the rest wait: by Little's law (N - max_sequences) * T / N each.
+    """
+    n, i, o = concurrency, input_tokens, output_tokens
+    alone = lone_ttft_s(step_time, limits, i)
+    prompt = step_time.per_prefill_token_s * i + step_time.per_attention_pair_s * i**2 / 2
+    running = min(n, float(limits.max_sequences))
+    ttft, tpot = alone, step_time.base_s + decode_s(step_time, 1.0)
+    for _ in range(200):
+        service = ttft + max(o - 1, 0.0) * tpot
+        decoding = max(o - 1, 0.0) * tpot / service
+        d = 1 + (running - 1) * decoding
+        interruption = (running - 1) * decoding / max(o - 1, 1.0) * prompt
+        step = step_time.base_s + decode_s(step_time, d) + step_time.per_resident_token_s * d * (i + o / 2)
+        new_tpot = step + interruption
+        others = decode_s(step_time, d - 1) + step_time.per_resident_token_s * (d - 1) * (i + o / 2)
+        wait = 0.5 * new_tpot * min(running - 1, 1.0)
+        new_ttft = alone + _prompt_steps(i, limits) * others + wait
+        if abs(new_ttft - ttft) < 1e-9 * ttft and abs(new_tpot - tpot) < 1e-9 * tpot:
+            break
+        ttft, tpot = (ttft + new_ttft) / 2, (tpot + new_tpot) / 2
+    queue = (n / running - 1) * (ttft + max(o - 1, 0.0) * tpot)
+    return LevelPrediction(ttft_s=ttft + queue, tpot_s=tpot)
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """Which coefficients the points can tell apart, and the decode curve's knots (none: linear and square root)."""
+
+    limits: EngineLimits
+    knots: tuple[int, ...]
+    active: NDArray[np.bool_]
+
+    @staticmethod
+    def of(points: Sequence[LoadPoint], limits: EngineLimits) -> "_Form":
+        knots: tuple[int, ...] = ()
+        if limits.scheduler is Scheduler.SLOTS:
+            batches = [_decoding(p, limits) for p in points if p.tpot_s is not None]
+            top = max(math.ceil(max(batches) - 1e-9), 1)
+            measured = {min(round(p.concurrency), top) for p in points}
+            knots = tuple(sorted({k for k in measured if k >= 1} | {top}))
+        active = np.ones(_DECODE + (len(knots) - 1 if knots else 2), dtype=np.bool_)
+        inputs = {round(p.input_tokens, -1) for p in points}
+        contexts = {round(p.input_tokens + p.output_tokens / 2, -1) for p in points}
+        active[_PAIR] = len(inputs) >= 3
+        active[_OVERHEAD] = len(inputs) >= 2
+        active[_RESIDENT] = len(contexts) >= 2
+        return _Form(limits, knots, active)
+
+    def fit(self, points: Sequence[LoadPoint], weights: NDArray[np.float64]) -> StepTime:
+        rows, scales = [], []
+        alone = _lowest_concurrency(points)
+        for point, weight in zip(points, weights, strict=True):
+            root = math.sqrt(max(weight, 0.0))
+            if point.tpot_s is not None:
+                rows.append(self._tpot_row(point) / point.tpot_s)
+                scales.append(root)
+            if point.concurrency <= 1 or point in alone:
+                rows.append(self._ttft_row(point) / point.ttft_s)
+                scales.append(root * (1.0 if point.concurrency <= 1 else LOADED_TTFT_WEIGHT))
+        scale = np.array(scales)
+        matrix = np.array(rows)[:, self.active] * scale[:, None]
+        norms = np.linalg.norm(matrix, axis=0)
+        norms[norms == 0] = 1.0
+        solution, _ = nnls(matrix / norms, scale)
+        values = np.zeros(self.active.size)
+        values[self.active] = solution / norms
+        return self._step_time(values)
+
+    def _decode_features(self, sequences: float) -> NDArray[np.float64]:
+        if not self.knots:
+            return np.array([sequences, math.sqrt(sequences)])
+        low, high = np.array(self.knots[:-1], dtype=float), np.array(self.knots[1:], dtype=float)
+        features: NDArray[np.float64] = np.clip((sequences - low) / (high - low), 0.0, 1.0)
+        if features.size and sequences > high[-1]:
+            features[-1] = (sequences - low[-1]) / (high[-1] - low[-1])
+        return features
+
+    def _tpot_row(self, point: LoadPoint) -> NDArray[np.float64]:
+        i, o = point.input_tokens, point.output_tokens
+        running = min(point.concurrency, float(self.limits.max_sequences))
+        d = _decoding(point, self.limits)
+        prompts = (d - 1) / max(o - 1, 1.0) if running > 1 else 0.0
+        head = [1.0, prompts * i, prompts * i**2 / 2, d * (i + o / 2), 0.0]
+        return np.concatenate([head, self._decode_features(d)])
+
+    def _ttft_row(self, point: LoadPoint) -> NDArray[np.float64]:
+        i, o = point.input_tokens, point.output_tokens
+        steps = _prompt_steps(i, self.limits)
+        others = _decoding(point, self.limits) - 1 if point.concurrency > 1 else 0.0
+        wait = 0.5 if point.concurrency > 1 else 0.0
+        decode = self._decode_features(others) if others > 0 else np.zeros(self.active.size - _DECODE)
+        head = [steps + wait, i, i**2 / 2, (steps + wait) * others * (i + o / 2), 1.0]
+        return np.concatenate([head, (steps + wait) * decode])
+
+    def _step_time(self, values: NDArray[np.float64]) -> StepTime:
+        decode = values[_DECODE:]
+        heights = np.concatenate([[0.0], np.cumsum(decode)])
+        curve = tuple((k, float(h)) for k, h in zip(self.knots, heights, strict=True)) if self.knots else ()
+        return StepTime(
+            base_s=float(values[_BASE]),
+            per_prefill_token_s=float(values[_PREFILL]),
+            per_sequence_s=0.0 if self.knots else float(decode[0]),
+            per_sqrt_sequence_s=0.0 if self.knots else float(decode[1]),
+            per_resident_token_s=float(values[_RESIDENT]),
+            per_attention_pair_s=float(values[_PAIR]),
+            request_overhead_s=float(values[_OVERHEAD]),
+            decode_curve=curve,
+        )
+
+
+def _check(points: Sequence[LoadPoint]) -> None:
+    for number, p in enumerate(points, start=1):
+        numbers = (p.concurrency, p.input_tokens, p.output_tokens, p.ttft_s, p.weight)
+        if not all(math.isfinite(x) and x > 0 for x in numbers) or (p.tpot_s is not None and not p.tpot_s > 0):
+            raise InputError(f"load point {number} of {len(points)} has a value that is not above 0: {p}; drop it")
+    concurrencies = {round(p.concurrency, 1) for p in points if p.tpot_s is not None}
+    if len(concurrencies) < 2:
+        raise InputError(
+            f"a step time needs measured levels at two concurrencies or more, got {len(concurrencies)} "
+            "with output of two tokens or more; measure again with `--concurrency 1,4`"
+        )
+
+
+def _prompt_steps(input_tokens: float, limits: EngineLimits) -> int:
+    return max(1, math.ceil(input_tokens / limits.step_token_budget))
+
+
+def _decoding(point: LoadPoint, limits: EngineLimits) -> float:
+    """Decoding sequences that a decoding sequence sees, itself included: 1 + (N - 1) * f."""
+    if point.tpot_s is None:
+        return 1.0
+    decode = max(point.output_tokens - 1, 0.0) * point.tpot_s
+    share = decode / (point.ttft_s + decode)
+    return min(1 + (max(point.concurrency, 1.0) - 1) * share, float(limits.max_sequences))
+
+
+def _lowest_concurrency(points: Sequence[LoadPoint]) -> list[LoadPoint]:
+    """Per shape (lengths within about 10 %) the point with the fewest requests in flight."""
+    lowest: dict[tuple[int, int], LoadPoint] = {}
+    for p in points:
+        shape = (round(math.log(p.input_tokens) * 10), round(math.log(p.output_tokens) * 10))
+        if shape not in lowest or p.concurrency < lowest[shape].concurrency:
+            lowest[shape] = p
+    return list(lowest.values())
+
+
+def _leave_one_out(points: Sequence[LoadPoint]) -> list[tuple[LoadPoint, list[LoadPoint]]]:
+    """Each point with all others, where those still hold two concurrencies."""
+    splits = [(p, [q for q in points if q is not p]) for p in points]
+    return [(p, rest) for p, rest in splits if len({round(q.concurrency, 1) for q in rest if q.tpot_s}) >= 2]
+
+
+def _errors(
+    step_time: StepTime, limits: EngineLimits, points: Sequence[LoadPoint]
+) -> tuple[float | None, float | None]:
+    """Mean absolute relative error of TPOT and TTFT."""
+    tpot, ttft = [], []
+    for p in points:
+        predicted = predict_level(
+            step_time, limits, concurrency=p.concurrency, input_tokens=p.input_tokens, output_tokens=p.output_tokens
+        )
+        ttft.append(abs(predicted.ttft_s / p.ttft_s - 1))
+        if p.tpot_s is not None:
+            tpot.append(abs(predicted.tpot_s / p.tpot_s - 1))
+    return _mean(tpot), _mean(ttft)
+
+
+def _weights(points: Sequence[LoadPoint]) -> NDArray[np.float64]:
+    return np.array([p.weight for p in points])
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return float(np.mean(known)) if known else None
