@@ -10,11 +10,19 @@ from planner.ranges import Range
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestShape:
-    """One API call: `input_tokens` counts all prompt tokens, the cached ones included."""
+    """One API call.
+
+    `input_tokens` counts all prompt tokens: those read from the cache and those written to it are parts of it.
+    `cache_write_1h_tokens` is the part of `cache_write_tokens` that asks for the one-hour lifetime.
+    `output_tokens` counts all generated tokens, `reasoning_tokens` the hidden part of them.
+    """
 
     input_tokens: int
     output_tokens: int
     cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,14 +33,30 @@ class ShapeCount:
     count: int
 
 
+class TokenKind(StrEnum):
+    """What an API bills for; `REQUEST` is a fee per call, given per million calls so that one formula serves all."""
+
+    INPUT = "input"
+    CACHED_INPUT = "cached input"
+    CACHE_WRITE = "cache write"
+    CACHE_WRITE_1H = "cache write 1h"
+    OUTPUT = "output"
+    REASONING = "reasoning"
+    REQUEST = "request"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiBillLine:
-    """One token kind at one rate: cost_usd = tokens * usd_per_mtok / 1e6, exact."""
+    """One token kind at one rate: cost_usd = tokens * usd_per_mtok / 1e6, exact.
 
-    kind: str  # "input", "cached input", "output"
+    `above_input_tokens` is the context tier: the line holds the requests whose prompt is longer than this.
+    """
+
+    kind: str  # a TokenKind
     tokens: int
     usd_per_mtok: Decimal
     cost_usd: Decimal
+    above_input_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +70,49 @@ class ApiBill:
     lines: tuple[ApiBillLine, ...]
     total_usd: Decimal
     source: str  # library name and version
+    source_url: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiModel:
+    """One entry of the price library. `context_window` is the longest prompt in tokens, None where nobody states it."""
+
+    provider: str
+    id: str
+    name: str
+    context_window: int | None
+    deprecated: bool
+    has_cache_rate: bool
+    has_batch_rate: bool
+    source_url: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateRow:
+    """The price of one token kind in one context tier, for requests with more than `above_input_tokens` of prompt."""
+
+    kind: str  # a TokenKind
+    usd_per_mtok: Decimal
+    above_input_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateCard:
+    """The rates of one model on one day; a kind without a rate of its own is billed as input or output.
+
+    `usd_per_mtok` of a row is the average over the day where the price depends on the hour; `hours` then says how.
+    `tiers` are the service tiers that can be asked for.
+    """
+
+    model: str
+    matched_model: str
+    at: datetime
+    context_window: int | None
+    rows: tuple[RateRow, ...]
+    hours: tuple[str, ...]
+    tiers: tuple[str, ...]
+    next_change: date | None
+    source: str
     source_url: str | None
 
 

@@ -1,0 +1,147 @@
+"""What API calls cost: request shapes times counts, at the rates in force on the day, exact and unrounded."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from genai_prices.types import ModelInfo
+
+from planner.errors import PriceError
+from planner.units import TOKENS_PER_MTOK
+from pricing.library import (
+    LIBRARY,
+    conditional_prices,
+    find_model,
+    in_utc,
+    next_change,
+    pricing_url,
+    snapshot,
+)
+from pricing.rates import STANDARD, TierRates, describe_windows, resolve_rates, tiers_of
+from pricing.tally import ShapeTally, tally_shapes
+from pricing.types import ApiBill, ApiBillLine, ApiModel, RateCard, RateRow, ShapeCount, TokenKind
+
+DEFAULT_MODELS = (
+    "openai/gpt-6-luna",
+    "anthropic/claude-haiku-5-5",
+    "google/gemini-3.8-flash",
+    "deepseek/deepseek-v4-flash",
+    "mistral/mistral-small-2603",
+    "groq/openai/gpt-oss-20b",
+    "fireworks/gpt-oss-20b",
+    "together/Qwen/Qwen3.5-9B",
+)
+"""What a small model of one's own would really be compared with (2026-11-20).
+
+The small models of five laboratories, one with an announced rise and one with peak hours, and small open-weight models
+at three hosts.
+"""
+
+
+def api_bill(
+    model: str,
+    shapes: Sequence[ShapeCount] | ShapeTally,
+    at: datetime,
+    *,
+    tier: str = STANDARD,
+    hourly_share: Sequence[float] | None = None,
+) -> ApiBill:
+    """What `shapes` cost on `model` ("provider/model-id") at the prices in force at `at`, in USD, unrounded.
+
+    Equal to the sum of the library's price of every single request: the context tier is decided per request, cached
+    input is billed at the cached rate where there is one, a price that depends on the hour is averaged over the UTC day
+    of `at` by `hourly_share` (24 weights, None: even). `tier` is "standard", "batch", "flex", "priority" or what
+    `rate_card` lists. Pass `tally_shapes(shapes)` to price the same requests on many models and months.
+
+    Worked: 1,000 requests of 2,000 input and 100 output tokens at 0.15 and 0.60 USD per Mtok cost
+    1000 * (2000 * 0.15 + 100 * 0.60) / 1e6 = 0.36 USD.
+    Raises `PriceError` for an unknown or ambiguous model, a tier without a price, a request over the context window and
+    a token kind without a price; `InputError` for an impossible shape.
+    """
+    provider, info = find_model(model)
+    tally = shapes if isinstance(shapes, ShapeTally) else tally_shapes(shapes)
+    if info.context_window is not None and tally.longest_input_tokens > info.context_window:
+        raise PriceError(
+            f"{model} takes at most {info.context_window:,} input tokens, but a request has "
+            f"{tally.longest_input_tokens:,}; leave the model out or cut the requests"
+        )
+    tiers = resolve_rates(info, model, at, tier=tier, hourly_share=hourly_share)
+    lines = tuple(_lines(tiers, tally, model))
+    return ApiBill(
+        model=model,
+        matched_model=f"{provider.id}/{info.id}",
+        at=in_utc(at),
+        requests=tally.requests,
+        lines=lines,
+        total_usd=sum((line.cost_usd for line in lines), Decimal(0)),
+        source=LIBRARY,
+        source_url=pricing_url(provider),
+    )
+
+
+def rate_card(
+    model: str, at: datetime, *, tier: str = STANDARD, hourly_share: Sequence[float] | None = None
+) -> RateCard:
+    """The rates of `model` on the day of `at` for display. Raises `PriceError` like `api_bill`."""
+    provider, info = find_model(model)
+    rows = tuple(
+        RateRow(kind=kind, usd_per_mtok=entry.usd_per_mtok[kind], above_input_tokens=entry.above_input_tokens)
+        for entry in resolve_rates(info, model, at, tier=tier, hourly_share=hourly_share)
+        for kind in TokenKind
+        if kind in entry.own
+    )
+    return RateCard(
+        model=model,
+        matched_model=f"{provider.id}/{info.id}",
+        at=in_utc(at),
+        context_window=info.context_window,
+        rows=rows,
+        hours=describe_windows(info, model, at),
+        tiers=(STANDARD, *tiers_of(info)),
+        next_change=next_change(info, at),
+        source=LIBRARY,
+        source_url=pricing_url(provider),
+    )
+
+
+def api_models() -> tuple[ApiModel, ...]:
+    """Every model of the library that has a price per token, ordered by provider and id."""
+    return tuple(
+        ApiModel(
+            provider=provider.id,
+            id=info.id,
+            name=info.name or info.id,
+            context_window=info.context_window,
+            deprecated=bool(info.deprecated),
+            has_cache_rate=_has_rate(info, "cache_read_mtok"),
+            has_batch_rate="batch" in tiers_of(info),
+            source_url=pricing_url(provider),
+        )
+        for provider in sorted(snapshot().providers, key=lambda provider: provider.id)
+        for info in sorted(provider.models, key=lambda info: info.id)
+        if _has_rate(info, "input_mtok") or _has_rate(info, "output_mtok")
+    )
+
+
+def _lines(tiers: Sequence[TierRates], tally: ShapeTally, model: str) -> Iterator[ApiBillLine]:
+    for entry in tiers:
+        for kind in TokenKind:
+            amount = tally.sum(kind, above=entry.above_input_tokens, up_to=entry.up_to_input_tokens)
+            if not amount or (kind is TokenKind.REQUEST and kind not in entry.own):
+                continue
+            rate = entry.usd_per_mtok.get(kind)
+            if rate is None:
+                raise PriceError(
+                    f"{model} has no price for {kind} tokens in {LIBRARY}, and the requests have {amount:,}"
+                )
+            yield ApiBillLine(
+                kind=kind,
+                tokens=amount,
+                usd_per_mtok=rate,
+                cost_usd=amount * rate / TOKENS_PER_MTOK,
+                above_input_tokens=entry.above_input_tokens,
+            )
+
+
+def _has_rate(info: ModelInfo, price_key: str) -> bool:
+    return any(getattr(row.prices, price_key) for row in conditional_prices(info))

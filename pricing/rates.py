@@ -1,0 +1,180 @@
+"""From a library record to plain rates: one table of USD per million tokens by context tier, for one day."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+
+from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, TieredPrices
+
+from planner.errors import InputError, PriceError
+from pricing.library import LIBRARY, day_windows, in_utc
+from pricing.types import TokenKind
+
+STANDARD = "standard"
+"""The service tier of a call that asks for nothing special."""
+
+_HOURS_PER_DAY = 24
+_PRICE_KEY = {
+    TokenKind.INPUT: "input_mtok",
+    TokenKind.CACHED_INPUT: "cache_read_mtok",
+    TokenKind.CACHE_WRITE: "cache_write_mtok",
+    TokenKind.CACHE_WRITE_1H: "cache_write_1h_mtok",
+    TokenKind.OUTPUT: "output_mtok",
+    TokenKind.REASONING: "output_reasoning_mtok",
+    TokenKind.REQUEST: "requests_kcount",
+}
+_BILLED_AS = {
+    TokenKind.CACHED_INPUT: TokenKind.INPUT,
+    TokenKind.CACHE_WRITE: TokenKind.INPUT,
+    TokenKind.CACHE_WRITE_1H: TokenKind.CACHE_WRITE,
+    TokenKind.REASONING: TokenKind.OUTPUT,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierRates:
+    """Rates [USD per million] of requests with above_input_tokens < prompt <= up_to_input_tokens.
+
+    `usd_per_mtok` holds every kind that can be billed; a kind outside `own` has no price of its own and carries that of
+    the kind it is billed as (cached input as input, and so on). A kind that cannot be billed at all is absent.
+    """
+
+    above_input_tokens: int
+    up_to_input_tokens: int | None
+    usd_per_mtok: Mapping[TokenKind, Decimal]
+    own: frozenset[TokenKind]
+
+
+def resolve_rates(
+    info: ModelInfo, model: str, at: datetime, *, tier: str = STANDARD, hourly_share: Sequence[float] | None = None
+) -> tuple[TierRates, ...]:
+    """The rates of `info` on the day of `at`, one entry per context tier, shortest prompts first.
+
+    A price that depends on the hour is averaged over the 24 hours of the UTC day, weighted by `hourly_share` (24
+    weights, the first for 00:00-01:00 UTC, of any scale) or evenly. Worked: 0.30 USD in 7 hours and 0.15 in 17 hours
+    average to (7 * 0.30 + 17 * 0.15) / 24 = 0.19375 USD. Raises `PriceError` for a tier without a price.
+    """
+    context = _context(info, model, at, tier)
+    moments = _moments(info, at, hourly_share)
+    prices = [(info.get_prices(moment, context), weight) for moment, weight in moments]
+    thresholds = sorted({start for price, _ in prices for start in _tier_starts(price)})
+    edges = [0, *thresholds]
+    tiers = []
+    for above, up_to in zip(edges, [*thresholds, None], strict=True):
+        cells = [(_rates_above(price, above), weight) for price, weight in prices]
+        own = frozenset(kind for rates, _ in cells for kind in rates)
+        filled = [(_with_fallbacks(rates), weight) for rates, weight in cells]
+        rates = {kind: _mean(kind, filled) for kind in TokenKind if all(kind in cell for cell, _ in filled)}
+        tiers.append(TierRates(above_input_tokens=above, up_to_input_tokens=up_to, usd_per_mtok=rates, own=own))
+    _refuse_unpriced(tiers, model)
+    return tuple(tiers)
+
+
+def tiers_of(info: ModelInfo) -> tuple[str, ...]:
+    """The service tiers with a price of their own, such as "batch", "flex" or "priority"."""
+    return tuple(sorted({value for variant in info.price_variants or () for value in variant.when.values()}))
+
+
+def describe_windows(info: ModelInfo, model: str, at: datetime) -> tuple[str, ...]:
+    """The hours of the day with a price of their own as text; empty where the price is the same all day."""
+    lines = []
+    for window in day_windows(info):
+        moment = datetime.combine(in_utc(at).date(), window.start_time)
+        cells = _rates_above(info.get_prices(moment, {}), 0)
+        prices = ", ".join(f"{kind} {rate}" for kind, rate in cells.items())
+        lines.append(f"{window.start_time:%H:%M}-{window.end_time:%H:%M} UTC: {prices} USD per Mtok")
+    return tuple(lines)
+
+
+def _context(info: ModelInfo, model: str, at: datetime, tier: str) -> dict[str, str]:
+    if tier == STANDARD:
+        return {}
+    variants = [v for v in info.price_variants or () if tier in v.when.values()]
+    if not variants:
+        known = ", ".join((STANDARD, *tiers_of(info)))
+        raise PriceError(f'{model} has no "{tier}" price in {LIBRARY}; it has: {known}')
+    active = [v for v in variants if v.constraint is None or v.constraint.active(in_utc(at))]
+    if not active:
+        starts = [v.constraint.start_date for v in variants if isinstance(v.constraint, StartDateConstraint)]
+        since = f"; it is known from {min(starts)} on" if starts else ""
+        raise PriceError(f'{model} has no "{tier}" price on {in_utc(at).date()} in {LIBRARY}{since}')
+    priced = {key for variant in active for key in variant.prices.__dict__}
+    for kind in (TokenKind.INPUT, TokenKind.OUTPUT):
+        if _PRICE_KEY[kind] not in priced:
+            raise PriceError(f'{model}: the "{tier}" price in {LIBRARY} says nothing about {kind} tokens')
+    return {key: value for variant in active for key, value in variant.when.items()}
+
+
+def _moments(info: ModelInfo, at: datetime, hourly_share: Sequence[float] | None) -> list[tuple[datetime, Fraction]]:
+    weights = _hour_weights(hourly_share)
+    windows = day_windows(info)
+    if not windows:
+        return [(in_utc(at), Fraction(1))]
+    cuts = {_minute(edge) for window in windows for edge in (window.start_time, window.end_time)}
+    marks = sorted(cuts | set(range(0, _HOURS_PER_DAY * 60 + 1, 60)))
+    midnight = in_utc(at).replace(hour=0, minute=0, second=0, microsecond=0)
+    return [
+        (midnight + timedelta(minutes=start), weights[start // 60] * Fraction(end - start, 60))
+        for start, end in pairwise(marks)
+    ]
+
+
+def _hour_weights(hourly_share: Sequence[float] | None) -> list[Fraction]:
+    if hourly_share is None:
+        return [Fraction(1, _HOURS_PER_DAY)] * _HOURS_PER_DAY
+    weights = [Fraction(share) for share in hourly_share]
+    if len(weights) != _HOURS_PER_DAY or min(weights) < 0 or not sum(weights):
+        raise InputError(
+            f"an hourly profile needs {_HOURS_PER_DAY} weights >= 0 with a sum above 0, got {hourly_share}"
+        )
+    return [weight / sum(weights) for weight in weights]
+
+
+def _minute(edge: time) -> int:
+    offset = edge.utcoffset() or timedelta(0)
+    return (edge.hour * 60 + edge.minute - int(offset.total_seconds()) // 60) % (_HOURS_PER_DAY * 60)
+
+
+def _tier_starts(price: ModelPrice) -> set[int]:
+    values = (price.__dict__.get(key) for key in _PRICE_KEY.values())
+    return {tier.start for value in values if isinstance(value, TieredPrices) for tier in value.tiers}
+
+
+def _rates_above(price: ModelPrice, input_tokens: int) -> dict[TokenKind, Decimal]:
+    rates = {}
+    for kind, key in _PRICE_KEY.items():
+        value = price.__dict__.get(key)
+        if isinstance(value, TieredPrices):
+            value = ([value.base] + [tier.price for tier in value.tiers if tier.start <= input_tokens])[-1]
+        if isinstance(value, Decimal):
+            rates[kind] = value * 1000 if kind is TokenKind.REQUEST else value
+    return rates
+
+
+def _with_fallbacks(rates: Mapping[TokenKind, Decimal]) -> dict[TokenKind, Decimal]:
+    filled = dict(rates)
+    for kind, parent in _BILLED_AS.items():
+        if kind not in filled and parent in filled:
+            filled[kind] = filled[parent]
+    return filled
+
+
+def _mean(kind: TokenKind, cells: Sequence[tuple[Mapping[TokenKind, Decimal], Fraction]]) -> Decimal:
+    if len(cells) == 1:
+        return cells[0][0][kind]
+    mean = sum((Fraction(rates[kind]) * weight for rates, weight in cells), Fraction(0))
+    return Decimal(mean.numerator) / Decimal(mean.denominator)
+
+
+def _refuse_unpriced(tiers: Sequence[TierRates], model: str) -> None:
+    for tier in tiers:
+        rates = [tier.usd_per_mtok.get(kind) for kind in (TokenKind.INPUT, TokenKind.OUTPUT)]
+        if all(rate is None for rate in rates):
+            raise PriceError(f"{model} has no price per token in {LIBRARY}; it cannot be compared by tokens")
+        if not any(rates):
+            raise PriceError(
+                f"{model} is listed at 0 USD in {LIBRARY}: a free allowance is no price to plan with; name a paid model"
+            )
