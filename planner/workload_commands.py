@@ -1,0 +1,62 @@
+"""Commands about demand: what a request log holds."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from planner.console import emit_json, log, out
+from planner.distribution import Distribution
+from planner.traces import LogReport, check_bad_rows, read_log_with_all_bad_rows
+from planner.workload import WorkloadSummary, summarise_workload
+
+SHOWN_BAD_ROWS = 20
+"""Bad rows listed at the terminal; `--json` lists all."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands."""
+    app.command(name="workload", epilog="Example: breakeven workload examples/azure_code_2023.csv --json")(workload)
+
+
+def workload(
+    file: Annotated[Path, typer.Argument(help="Request log: CSV or JSONL, plain or gz, one request a row.")],
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    allow_bad_rows: Annotated[int, typer.Option(min=0, help="Rows that may be left out.")] = 0,
+) -> None:
+    """Read a request log: counts, token percentiles, burstiness, and every row that cannot be used."""
+    requests, report = read_log_with_all_bad_rows(file)
+    summary = summarise_workload(requests)
+    if json:
+        emit_json({**asdict(summary), "format": report.format, "starts_at": requests.starts_at, **_rows(report)})
+    else:
+        _show(summary, report)
+    check_bad_rows(file, report, allow_bad_rows)
+
+
+def _rows(report: LogReport) -> dict[str, object]:
+    return {"bad_rows": [asdict(row) for row in report.bad_rows], "notes": list(report.notes)}
+
+
+def _show(summary: WorkloadSummary, report: LogReport) -> None:
+    peak = "unknown: shorter than a minute" if summary.peak_to_mean_1min is None else f"{summary.peak_to_mean_1min:.1f}"
+    out.print(
+        f"{summary.requests:,} requests in {summary.span_s:,.1f} s ({summary.requests_per_s:.3g}/s), {report.format}"
+    )
+    out.print(f"peak minute over mean minute: {peak}")
+    table = Table("tokens", "mean", "p50", "p95", "p99", "max")
+    for name, tokens in (("input", summary.input_tokens), ("output", summary.output_tokens)):
+        table.add_row(name, *_cells(tokens))
+    out.print(table)
+    for note in report.notes:
+        log.print(f"note: {note}")
+    for row in report.bad_rows[:SHOWN_BAD_ROWS]:
+        log.print(f"line {row.line}: {row.reason}", markup=False)
+    if len(report.bad_rows) > SHOWN_BAD_ROWS:
+        log.print(f"and {len(report.bad_rows) - SHOWN_BAD_ROWS} more bad rows; `--json` lists all")
+
+
+def _cells(tokens: Distribution) -> list[str]:
+    return [f"{value:,.0f}" for value in (tokens.mean, tokens.p50, tokens.p95, tokens.p99, tokens.max)]

@@ -1,0 +1,127 @@
+"""Logs are read as written: real files, every kind of time, every bad row by its line."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from planner.errors import InputError
+from planner.traces import read_log, read_log_with_all_bad_rows
+from planner.workload import summarise_workload
+
+HEADER = "timestamp,input_tokens,output_tokens\n"
+
+
+def _file(folder: Path, text: str, name: str = "log.csv") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_azure_log_as_published(azure_log: Path) -> None:
+    workload, report = read_log(azure_log)
+    summary = summarise_workload(workload)
+    assert (report.format, report.rows, report.bad_rows) == ("azure", 8819, ())
+    assert round(summary.input_tokens.mean) == 2048
+    assert (summary.input_tokens.p50, summary.input_tokens.max) == (1469, 7437)
+    assert round(summary.input_tokens.p95) == 7303
+    assert (round(summary.output_tokens.mean), summary.output_tokens.p50, summary.output_tokens.p95) == (28, 13, 90)
+    assert summary.peak_to_mean_1min == pytest.approx(4.2, abs=0.05)
+    # first and last line of the file, by hand: 18:17:03.97996 and 19:14:19.928016
+    assert workload.span_s == pytest.approx(3435.948056, abs=1e-6)
+    assert workload.starts_at is not None
+    assert workload.starts_at.startswith("2023-11-16T18:17:03.97996")
+
+
+def test_times_keep_100_ns(tmp_path: Path) -> None:
+    rows = "2023-11-16 18:17:03.9799600,1,1\n2023-11-16 18:17:03.9799601,1,1\n2023-11-16 18:17:04,1,1\n"
+    workload, _ = read_log(_file(tmp_path, "TIMESTAMP,ContextTokens,GeneratedTokens\n" + rows))
+    assert workload.arrival_s == pytest.approx([0.0, 1e-7, 0.02004], abs=1e-10)
+
+
+def test_mooncake_times_are_milliseconds(tmp_path: Path) -> None:
+    rows = [
+        '{"timestamp": 0, "input_length": 40160, "output_length": 6, "hash_ids": [0, 1]}',
+        '{"timestamp": 2500, "input_length": 36640, "output_length": 4, "hash_ids": [79]}',
+    ]
+    path = tmp_path / "trace.jsonl.gz"
+    path.write_bytes(gzip.compress("\n".join(rows).encode()))
+    workload, report = read_log(path)
+    assert report.format == "mooncake"
+    assert workload.arrival_s.tolist() == [0.0, 2.5]
+    assert workload.input_tokens.tolist() == [40160, 36640]
+    assert workload.starts_at is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "seconds"),
+    [
+        ("0.5", "2.0", 1.5),
+        ("1700158623", "1700158625", 2.0),
+        ("1700158623000", "1700158624500", 1.5),
+        ("1700158623000000000", "1700158624500000000", 1.5),
+        ("2023-11-16T18:17:03Z", "2023-11-16T19:17:04+01:00", 1.0),
+        ("2023-11-16T18:17:03+0200", "2023-11-16T16:17:04.5Z", 1.5),
+    ],
+)
+def test_every_kind_of_time(tmp_path: Path, first: str, second: str, seconds: float) -> None:
+    workload, _ = read_log(_file(tmp_path, f"{HEADER}{first},10,5\n{second},10,5\n"))
+    assert workload.arrival_s == pytest.approx([0.0, seconds], abs=1e-6)
+
+
+def test_rows_out_of_order_are_sorted_and_said(tmp_path: Path) -> None:
+    workload, report = read_log(_file(tmp_path, f"{HEADER}3,30,1\n1,10,1\n2,20,1\n"))
+    assert workload.input_tokens.tolist() == [10, 20, 30]
+    assert np.all(np.diff(workload.arrival_s) >= 0)
+    assert "sorted" in report.notes[0]
+
+
+def test_bad_rows_by_physical_line(tmp_path: Path) -> None:
+    text = f'{HEADER}1,10,1\n\n2,ten,1\n3,10,1,9\n4,10\n"5",10,1\nyesterday,10,1\n6,0,1\n7,10,-1\n8,1.5,1\n'
+    path = _file(tmp_path, text)
+    workload, report = read_log_with_all_bad_rows(path)
+    assert workload.requests == 2
+    assert [row.line for row in report.bad_rows] == [4, 5, 6, 8, 9, 10, 11]
+    assert "no number: 'ten'" in report.bad_rows[0].reason
+    assert "Columns" in report.bad_rows[1].reason
+    assert report.bad_rows[2].reason == "the output tokens are missing"
+    assert "time cannot be read" in report.bad_rows[3].reason
+    with pytest.raises(InputError, match=r"log\.csv:4: .*'ten'.*7 of 9 rows .*--allow-bad-rows 7"):
+        read_log(path, max_bad_rows=6)
+    assert read_log(path, max_bad_rows=7)[0].requests == 2
+
+
+def test_bad_json_lines_by_physical_line(tmp_path: Path) -> None:
+    lines = [
+        '{"time": 1, "prompt_tokens": 5, "completion_tokens": 2}',
+        "",
+        "{broken",
+        '{"time": 2, "prompt_tokens": 5}',
+    ]
+    lines.append('{"time": 3, "prompt_tokens": 5, "completion_tokens": 2}')
+    workload, report = read_log_with_all_bad_rows(_file(tmp_path, "\n".join(lines), "log.jsonl"))
+    assert workload.arrival_s.tolist() == [0.0, 2.0]
+    assert [row.line for row in report.bad_rows] == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "is empty"),
+        (HEADER, "no usable request"),
+        (HEADER + "x,y,z\n", r"no usable request \(line 2: "),
+        (HEADER + "1,10,1\n", "one instant"),
+        ("a,b\n1,2\n", "no column for the time among a, b"),
+        ("time,prompt_tokens\n1,2\n", "no column for output tokens"),
+        ("{not json\n", "not a JSON object"),
+    ],
+)
+def test_a_log_that_cannot_be_used_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        read_log(_file(tmp_path, text))
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_log(tmp_path / "none.csv")
