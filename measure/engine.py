@@ -1,0 +1,221 @@
+"""Start the embedded engine in its own process, wait until it answers, and take it down again."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from measure.endpoint import Endpoint
+from measure.modelfile import ModelFile, read_model_file
+from measure.records import EngineFacts
+from planner.errors import EngineError
+
+LOOPBACK = "127.0.0.1"
+_POLL_S = 0.05
+_STOP_GRACE_S = 3.0
+_LOG_TAIL_BYTES = 4000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """How to run a model file. `slots` sequences at once, each with up to `context_tokens` of prompt and output."""
+
+    model: Path
+    slots: int = 4
+    context_tokens: int = 8192
+    threads: int | None = None  # None: one per physical or granted core
+    port: int | None = None  # None: a free one
+    ready_timeout_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningEngine:
+    """An engine that answered. `obituary` says in one sentence how it ended, `None` while it runs."""
+
+    endpoint: Endpoint
+    facts: EngineFacts
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def obituary(self) -> str | None:
+        code = self.process.poll()
+        if code is None:
+            return None
+        return f"the embedded engine ended {_exit_words(code)}; last line of {self.log}: {_last_line(self.log)}"
+
+
+@contextmanager
+def embedded_engine(options: EngineOptions, directory: Path) -> Iterator[RunningEngine]:
+    """Run the engine within the block; its log is `engine.log` in `directory`.
+
+    Raises `InputError` for a model file that is missing or no GGUF and a port in use, `EngineError` when the engine
+    does not come up.
+    """
+    model = read_model_file(options.model)
+    _check_installed()
+    port = _claim_port(options.port)
+    threads = options.threads or _usable_cores()
+    facts_file, log = directory / "engine.json", directory / "engine.log"
+    arguments = {
+        "model": str(options.model),
+        "alias": model.name,
+        "host": LOOPBACK,
+        "port": port,
+        "slots": options.slots,
+        "context_tokens": options.context_tokens,
+        "threads": threads,
+        "facts": str(facts_file),
+    }
+    facts_file.unlink(missing_ok=True)
+    with log.open("ab") as sink:
+        started = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "measure.embedded", json.dumps(arguments)],
+            stdin=subprocess.PIPE,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait_until_ready(process, port, options, log)
+        load_time_s = time.monotonic() - started
+        yield RunningEngine(
+            endpoint=Endpoint(host=LOOPBACK, port=port, is_tls=False, base_path="/v1"),
+            facts=_facts(json.loads(facts_file.read_text()), model, options, threads, load_time_s, process.pid),
+            process=process,
+            log=log,
+        )
+    finally:
+        _stop(process)
+
+
+def _check_installed() -> None:
+    try:
+        version("xllamacpp")
+    except PackageNotFoundError:
+        raise EngineError(
+            "the embedded engine is not installed: pip install 'breakeven[engine]', "
+            "or measure a running server with --endpoint"
+        ) from None
+
+
+def _claim_port(wanted: int | None) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, wanted or 0))
+        except OSError as error:
+            raise EngineError(
+                f"port {wanted} on {LOOPBACK} cannot be used ({error.strerror}); "
+                "choose another one, or none to get a free one"
+            ) from None
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _usable_cores() -> int:
+    return min(len(psutil.Process().cpu_affinity()), psutil.cpu_count(logical=False) or 1) or 1
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, options: EngineOptions, log: Path) -> None:
+    deadline = time.monotonic() + options.ready_timeout_s
+    while time.monotonic() < deadline:
+        code = process.poll()
+        if code is not None:
+            raise EngineError(
+                f"the embedded engine ended {_exit_words(code)} while loading {options.model}: {_last_line(log)} "
+                f"(full log: {log}); try another file, or fewer slots and a shorter context if memory is short"
+            )
+        if _is_ready(port):
+            return
+        time.sleep(_POLL_S)
+    raise EngineError(
+        f"the embedded engine was not ready {options.ready_timeout_s:g} s after its start with {options.model}; "
+        f"see {log}, or allow it more time"
+    )
+
+
+def _is_ready(port: int) -> bool:
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=2)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _facts(
+    said: dict[str, object], model: ModelFile, options: EngineOptions, threads: int, load_time_s: float, pid: int
+) -> EngineFacts:
+    system = str(said["system"])
+    notes = [f"build: {said['build']}; {system.strip(' |')}"]
+    if "AVX512 = 1" not in system and _host_has_avx512():
+        notes.append("the engine's build uses AVX2 only, this CPU could do AVX-512: a native build may be faster")
+    budget = said["step_token_budget"]
+    assert isinstance(budget, int)
+    return EngineFacts(
+        name="llama.cpp (xllamacpp)",
+        version=version("xllamacpp"),
+        flags={
+            "n_parallel": str(options.slots),
+            "n_ctx": str(options.slots * options.context_tokens),
+            "n_batch": str(budget),
+            "threads": str(threads),
+            "cache_prompt": "false",
+        },
+        model=model.name,
+        is_synthetic=model.is_synthetic,
+        load_time_s=load_time_s,
+        pid=pid,
+        context_tokens=options.context_tokens,
+        slots=options.slots,
+        step_token_budget=budget,
+        weights_file_bytes=model.file_bytes,
+        kv_bytes_per_token=model.kv_bytes_per_token,
+        notes=tuple(notes),
+    )
+
+
+def _host_has_avx512() -> bool:
+    try:
+        return " avx512f " in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the process and all its children; polite first."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(_STOP_GRACE_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _exit_words(code: int) -> str:
+    if code < 0:
+        return f"by signal {signal.Signals(-code).name}"
+    return f"with exit code {code}"
+
+
+def _last_line(log: Path) -> str:
+    size = log.stat().st_size
+    with log.open("rb") as file:
+        file.seek(max(0, size - _LOG_TAIL_BYTES))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
