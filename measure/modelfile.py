@@ -18,7 +18,7 @@ _Scalar = int | float | bool | str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFile:
-    """`kv_bytes_per_token` is the architecture's arithmetic for a 16-bit cache, `None` where the header lacks a figure."""
+    """`kv_bytes_per_token` is the architecture's arithmetic for a 16-bit cache; `None` where a figure is lacking."""
 
     path: Path
     name: str
@@ -116,7 +116,8 @@ class _Header:
         kind, count = int(self._number("I")), int(self._number("Q"))
         if kind == _STRING:
             for _ in range(count):
-                self._at += int(self._number("Q"))
+                length = int(self._number("Q"))
+                self._at += length
         elif kind == _ARRAY:
             for _ in range(count):
                 self._skip_array()

@@ -37,10 +37,11 @@ class NonceSource:
 
     def __init__(self, seed: int) -> None:
         self._limit = 10**NONCE_DIGITS
-        self._numbers = itertools.count(seed * 7919 % self._limit, _NONCE_STRIDE)
+        self._next = seed * 7919 % self._limit
 
     def __next__(self) -> int:
-        return next(self._numbers) % self._limit
+        self._next = (self._next + _NONCE_STRIDE) % self._limit
+        return self._next
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
