@@ -123,8 +123,32 @@ class Term(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Accelerator:
+    """A GPU or other accelerator card. Memory and bandwidth are as its maker states them, in decimal units.
+
+    `reported_names` are the names drivers give it. `datacenter_clause` marks cards whose driver licence forbids use in
+    a data centre.
+    """
+
+    id: str
+    name: str
+    vendor: str
+    memory_gb: float
+    bandwidth_gb_per_s: float
+    board_w: float
+    reported_names: tuple[str, ...]
+    datacenter_clause: bool
+    source_url: str
+    checked_on: date
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RentalOffer:
-    """A machine by the hour. `usd_per_h` is for the whole machine and is billed busy or idle."""
+    """A machine by the hour. `usd_per_h` is for the whole machine and is billed busy or idle.
+
+    `accelerator` is an `Accelerator.id`. `is_placeholder` marks a price without a good primary source.
+    """
 
     id: str
     name: str
@@ -139,11 +163,16 @@ class RentalOffer:
     source_url: str
     checked_on: date
     note: str
+    is_placeholder: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurchaseOffer:
-    """A machine to own. Watts are of the whole system; `residual_frac` of the price is left after `life_years`."""
+    """A machine to own. Watts are of the whole system; `residual_frac` of the price is left after `life_years`.
+
+    `cpu_cores` are physical cores, `accelerator` is an `Accelerator.id`. `is_placeholder` marks a price that rests on
+    no good primary source: ask for a quote.
+    """
 
     id: str
     name: str
@@ -159,3 +188,4 @@ class PurchaseOffer:
     source_url: str
     checked_on: date
     note: str
+    is_placeholder: bool = False

@@ -1,0 +1,175 @@
+"""`breakeven prices`: what the price tables say, where it comes from and how old it is."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE
+from rich.table import Table
+
+from planner.console import emit_json, out
+from planner.errors import InputError
+from planner.ranges import Assumption, Range
+from pricing.api import DEFAULT_MODELS, api_models, rate_card
+from pricing.hardware import purchase_offers, rental_offers
+from pricing.operations import default_assumptions
+from pricing.rates import STANDARD
+from pricing.types import ApiModel, PurchaseOffer, RateCard, RentalOffer
+
+
+class Kind(StrEnum):
+    """What `prices list` lists."""
+
+    API = "api"
+    RENTAL = "rental"
+    PURCHASE = "purchase"
+    ASSUMPTIONS = "assumptions"
+
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `prices list` and `prices show` to the command line."""
+    prices = typer.Typer(help="Look at prices, their sources and their age.", no_args_is_help=True)
+    prices.command("list")(list_prices)
+    prices.command("show")(show_price)
+    app.add_typer(prices, name="prices")
+
+
+def list_prices(
+    kind: Annotated[Kind, typer.Argument(help="Which table.")] = Kind.API,
+    find: Annotated[str, typer.Option(help="Only rows whose name contains this.")] = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """List what can be priced: API models, machines to rent or to own, and the other assumptions.
+
+    Example: breakeven prices list api --find gpt-oss
+    """
+    wanted = find.lower()
+    if kind is Kind.API:
+        models = [m for m in api_models() if wanted in f"{m.provider}/{m.id}".lower()]
+        _print(as_json, "models", [asdict(m) for m in models], _api_table(models))
+    elif kind is Kind.RENTAL:
+        rentals = [r for r in rental_offers() if wanted in f"{r.id} {r.name}".lower()]
+        _print(as_json, "rentals", [asdict(r) for r in rentals], _rental_table(rentals))
+    elif kind is Kind.PURCHASE:
+        machines = [p for p in purchase_offers() if wanted in f"{p.id} {p.name}".lower()]
+        _print(as_json, "purchases", [asdict(p) for p in machines], _purchase_table(machines))
+    else:
+        defaults = [a for a in default_assumptions() if wanted in a.name]
+        _print(as_json, "assumptions", [asdict(a) for a in defaults], _assumption_table(defaults))
+
+
+def show_price(
+    model: Annotated[str, typer.Argument(help="provider/model-id, as `breakeven prices list` shows it.")],
+    at: Annotated[str, typer.Option(help="Day to price, ISO date; default today.")] = "",
+    tier: Annotated[str, typer.Option(help="Service tier, such as batch.")] = STANDARD,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show every rate of one API model on one day, with its source and the next announced change.
+
+    Example: breakeven prices show google/gemini-3.8-flash --at 2027-01-01
+    """
+    card = rate_card(model, _day(at), tier=tier)
+    later = None if card.next_change is None else rate_card(model, _midnight(card.next_change), tier=tier)
+    if as_json:
+        emit_json({"now": _card_json(card), "next": None if later is None else _card_json(later)})
+        return
+    _print_card(card)
+    if later is not None:
+        out.print(f"\nannounced change on {later.at.date()}:")
+        _print_card(later)
+
+
+def _day(text: str) -> datetime:
+    if not text:
+        return datetime.now(UTC)
+    try:
+        return _midnight(date.fromisoformat(text))
+    except ValueError:
+        raise InputError(f'--at needs an ISO date such as 2027-01-01, got "{text}"') from None
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _card_json(card: RateCard) -> dict[str, Any]:
+    return asdict(replace(card, rows=())) | {"rows": [asdict(row) for row in card.rows]}
+
+
+def _print_card(card: RateCard) -> None:
+    window = "not stated" if card.context_window is None else f"{card.context_window:,} input tokens"
+    rows = [(row.kind, f"{row.above_input_tokens:,}", _money(row.usd_per_mtok)) for row in card.rows]
+    out.print(_table(("tokens", "prompt longer than", "USD per million"), rows))
+    out.print(f"{card.matched_model} on {card.at.date()}; context window: {window}; tiers: {', '.join(card.tiers)}")
+    for line in card.hours:
+        out.print(f"  {line}")
+    out.print(f"source: {card.source}; {card.source_url or 'no address given'}")
+
+
+def _api_table(models: Iterable[ApiModel]) -> Table:
+    rows = []
+    for m in models:
+        name = f"{m.provider}/{m.id}"
+        window = "" if m.context_window is None else f"{m.context_window:,}"
+        marks = ["default"] * (name in DEFAULT_MODELS) + ["deprecated"] * m.deprecated
+        cached, batch = "yes" if m.has_cache_rate else "", "yes" if m.has_batch_rate else ""
+        rows.append((name, window, cached, batch, " ".join(marks)))
+    return _table(("model", "context window", "cache rate", "batch rate", ""), rows)
+
+
+def _rental_table(offers: Iterable[RentalOffer]) -> Table:
+    rows = [(o.id, o.vcpus, f"{o.ram_gib:g}", _cards(o), o.term, _span(o.usd_per_h), o.checked_on) for o in offers]
+    return _table(("id", "vCPUs", "GiB", "accelerators", "term", "USD per h", "checked on"), rows)
+
+
+def _purchase_table(offers: Iterable[PurchaseOffer]) -> Table:
+    rows = [
+        (o.id, o.name, _span(o.price_usd), _span(o.loaded_w), _mark(o.is_placeholder), o.checked_on) for o in offers
+    ]
+    return _table(("id", "machine", "USD", "loaded W", "", "checked on"), rows)
+
+
+def _assumption_table(defaults: Iterable[Assumption]) -> Table:
+    rows = [(a.name, _span(a.value), a.unit, _mark(a.is_placeholder), a.as_of) for a in defaults]
+    return _table(("assumption", "low / mid / high", "unit", "", "as of"), rows)
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> Table:
+    table = Table(box=SIMPLE)
+    for number, head in enumerate(heads):
+        table.add_column(head, no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    return table
+
+
+def _print(as_json: bool, key: str, rows: list[dict[str, Any]], table: Table) -> None:
+    if as_json:
+        emit_json({key: rows})
+    else:
+        out.print(table)
+
+
+def _cards(offer: RentalOffer) -> str:
+    return "" if offer.accelerator is None else f"{offer.accelerators} x {offer.accelerator}"
+
+
+def _mark(is_placeholder: bool) -> str:
+    return "placeholder" if is_placeholder else ""
+
+
+def _span(value: Range) -> str:
+    if value.low == value.high:
+        return f"{value.mid:g}"
+    return f"{value.low:g} / {value.mid:g} / {value.high:g}"
+
+
+def _money(value: Decimal) -> str:
+    return f"{value.normalize():f}"
