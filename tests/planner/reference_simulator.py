@@ -1,0 +1,114 @@
+"""The same engine written the plain way: one step at a time, objects in lists, no leaps, no heap, no running sums."""
+
+from dataclasses import dataclass, field
+
+from planner.profile import EngineLimits, Scheduler, StepTime
+from planner.steptime import step_s
+
+
+@dataclass
+class Request:
+    index: int
+    arrival_s: float
+    prompt: int
+    output: int
+    generated: int = 0
+    computed: int = 0
+    scheduled_s: float | None = None
+    first_s: float | None = None
+    last_s: float | None = None
+
+
+@dataclass
+class Engine:
+    step_time: StepTime
+    limits: EngineLimits
+    waiting: list[Request] = field(default_factory=list)
+    running: list[Request] = field(default_factory=list)  # in order of admission
+    now: float = 0.0
+    busy_s: float = 0.0
+    steps: int = 0
+    preemptions: int = 0
+    finished: list[Request] = field(default_factory=list)
+
+    def is_decoding(self, r: Request) -> bool:
+        return r.generated > 0 and r.computed >= r.prompt + r.generated - 1
+
+    def memory(self) -> int:
+        """Prompts are reserved as a whole; a decoding sequence holds all but its newest token."""
+        return sum(r.prompt + r.generated - (1 if self.is_decoding(r) else 0) for r in self.running)
+
+    def step(self) -> None:
+        paged = self.limits.scheduler is Scheduler.PAGED
+        decoding = [r for r in self.running if self.is_decoding(r)]
+        while paged and decoding and self.memory() + len(decoding) > self.limits.kv_capacity_tokens:
+            newest = self.running.pop()
+            newest.computed = 0
+            self.waiting.insert(0, newest)
+            self.preemptions += 1
+            decoding = [r for r in self.running if self.is_decoding(r)]
+        left = self.limits.step_token_budget - len(decoding)
+        chunks: list[tuple[Request, int]] = []
+        for r in self.running:
+            if not self.is_decoding(r) and left > 0:
+                chunks.append((r, min(left, r.prompt + r.generated - r.computed)))
+                left -= chunks[-1][1]
+        while left > 0 and self.waiting and len(self.running) < self.limits.max_sequences:
+            r = self.waiting[0]
+            need = r.prompt + r.generated
+            if paged and self.memory() + len(decoding) + need > self.limits.kv_capacity_tokens:
+                break
+            self.running.append(self.waiting.pop(0))
+            if r.scheduled_s is None:
+                r.scheduled_s = self.now
+            # a recomputed request must not look like a decoding one while its prompt is computed again
+            r.computed = 0
+            chunks.append((r, min(left, need)))
+            left -= chunks[-1][1]
+        seconds = step_s(
+            self.step_time,
+            prefill_tokens=sum(c for _, c in chunks),
+            sequences=len(decoding),
+            resident_tokens=sum(r.prompt + r.generated for r in decoding),
+            attention_pairs=sum(c * (r.computed + c / 2) for r, c in chunks),
+        )
+        self.now += seconds
+        self.busy_s += seconds
+        self.steps += 1
+        for r in decoding:
+            r.generated += 1
+            r.computed += 1
+        for r, c in chunks:
+            r.computed += c
+            if r.computed == r.prompt + r.generated:
+                r.generated += 1
+                if r.first_s is None:
+                    r.first_s = self.now
+        for r in list(self.running):
+            if r.generated >= r.output:
+                r.last_s = self.now
+                self.running.remove(r)
+                self.finished.append(r)
+
+
+def serve(step_time: StepTime, limits: EngineLimits, requests: list[Request], in_flight: int = 0) -> Engine:
+    """Run until every request is served; a closed loop when `in_flight` > 0."""
+    engine = Engine(step_time, limits)
+    pending = list(requests)
+    if in_flight:
+        engine.waiting = [pending.pop(0) for _ in range(min(in_flight, len(pending)))]
+        for r in engine.waiting:
+            r.arrival_s = 0.0
+    while pending or engine.waiting or engine.running:
+        while not in_flight and pending and pending[0].arrival_s <= engine.now:
+            engine.waiting.append(pending.pop(0))
+        if not engine.waiting and not engine.running:
+            engine.now = pending[0].arrival_s
+            continue
+        before = len(engine.finished)
+        engine.step()
+        for _ in range(len(engine.finished) - before if in_flight else 0):
+            if pending:
+                pending[0].arrival_s = engine.now
+                engine.waiting.append(pending.pop(0))
+    return engine

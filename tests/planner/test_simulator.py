@@ -1,0 +1,190 @@
+"""The leaping simulator against a plain one, hand-worked numbers, queueing theory and conservation laws."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference_simulator import Request, serve
+
+from planner.profile import EngineLimits, Scheduler, StepTime
+from planner.simulator import SimResult, simulate, simulate_closed_loop
+from planner.workload import Workload
+
+SIMPLE = StepTime(
+    base_s=0.01,
+    per_prefill_token_s=0.001,
+    per_sequence_s=0.0,
+    per_sqrt_sequence_s=0.0,
+    per_resident_token_s=0.0,
+    per_attention_pair_s=0.0,
+    request_overhead_s=0.0,
+)
+FULL = StepTime(
+    base_s=0.0061,
+    per_prefill_token_s=61e-6,
+    per_sequence_s=53e-6,
+    per_sqrt_sequence_s=310e-6,
+    per_resident_token_s=17e-8,
+    per_attention_pair_s=2.3e-8,
+    request_overhead_s=0.004,
+)
+CURVED = dataclasses.replace(
+    FULL, per_sequence_s=0.0, per_sqrt_sequence_s=0.0, decode_curve=((1, 0.0), (2, 0.011), (4, 0.018), (8, 0.046))
+)
+PAGED = EngineLimits(
+    scheduler=Scheduler.PAGED,
+    max_sequences=8,
+    step_token_budget=64,
+    context_tokens=4096,
+    kv_capacity_tokens=100_000,
+)
+SLOTS = dataclasses.replace(PAGED, scheduler=Scheduler.SLOTS)
+
+
+def _workload(rows: list[tuple[float, int, int]]) -> Workload:
+    arrival_s, prompt, output = (np.array(column) for column in zip(*rows, strict=True))
+    return Workload(
+        name="hand",
+        arrival_s=arrival_s.astype(np.float64),
+        input_tokens=prompt.astype(np.int64),
+        output_tokens=output.astype(np.int64),
+        span_s=max(float(arrival_s[-1]), 1.0),
+        starts_at=None,
+        source="by hand",
+    )
+
+
+def test_a_lone_request_by_hand() -> None:
+    limits = dataclasses.replace(PAGED, step_token_budget=512)
+    result = simulate(SIMPLE, limits, _workload([(0.0, 100, 11)]), replicas=1)
+    # one prompt step 0.01 + 100 * 0.001 = 0.11 s, then ten steps of 0.01 s
+    assert result.ttft_s[0] == pytest.approx(0.11)
+    assert result.tpot_s[0] == pytest.approx(0.01)
+    assert result.e2e_s[0] == pytest.approx(0.21)
+    assert result.busy_s[0] == pytest.approx(0.21)
+    assert (result.queue_s[0], result.steps) == (0.0, 11)
+
+
+def test_a_prompt_longer_than_the_budget_takes_several_steps() -> None:
+    # 100 tokens in chunks of 64 and 36: 2 * 0.01 + 100 * 0.001
+    result = simulate(SIMPLE, PAGED, _workload([(0.0, 100, 1)]), replicas=1)
+    assert result.ttft_s[0] == pytest.approx(0.12)
+    assert np.isnan(result.tpot_s[0])
+
+
+def test_a_second_request_interrupts_the_first_by_hand() -> None:
+    # first: prompt of 40 done at 0.05, decodes at 0.06, 0.07; the second comes at 0.065, joins the step from 0.07 on,
+    # which holds 1 decode and 20 prompt tokens: 0.03 s, so both get a token at 0.10
+    result = simulate(SIMPLE, PAGED, _workload([(0.0, 40, 4), (0.065, 20, 2)]), replicas=1)
+    assert result.e2e_s[0] == pytest.approx(0.10)
+    assert result.ttft_s[1] == pytest.approx(0.035)
+    assert result.queue_s[1] == pytest.approx(0.005)
+    assert result.e2e_s[1] == pytest.approx(0.045)
+
+
+def test_the_overhead_is_added_once() -> None:
+    with_overhead = dataclasses.replace(SIMPLE, request_overhead_s=0.5)
+    result = simulate(with_overhead, PAGED, _workload([(0.0, 10, 3)]), replicas=1)
+    assert result.ttft_s[0] == pytest.approx(0.52)
+    assert result.e2e_s[0] == pytest.approx(0.54)
+
+
+def test_round_robin_over_replicas() -> None:
+    rows = [(0.0, 50, 5)] * 4
+    apart = simulate(SIMPLE, PAGED, _workload(rows), replicas=4)
+    alone = simulate(SIMPLE, PAGED, _workload(rows[:1]), replicas=1)
+    assert apart.e2e_s == pytest.approx([alone.e2e_s[0]] * 4)
+    assert apart.busy_s == pytest.approx([alone.busy_s[0]] * 4)
+
+
+def test_a_request_that_no_replica_can_hold_is_counted_not_served() -> None:
+    result = simulate(SIMPLE, PAGED, _workload([(0.0, 4000, 97), (0.0, 10, 2)]), replicas=1)
+    assert result.too_long == 1
+    assert np.isnan(result.e2e_s[0])
+    assert result.e2e_s[1] > 0
+
+
+requests = st.lists(
+    st.tuples(st.floats(0, 0.3), st.integers(1, 200), st.integers(1, 60)),
+    min_size=1,
+    max_size=40,
+)
+engines = st.builds(
+    EngineLimits,
+    scheduler=st.sampled_from(Scheduler),
+    max_sequences=st.integers(1, 9),
+    step_token_budget=st.integers(1, 300),
+    context_tokens=st.just(4096),
+    kv_capacity_tokens=st.integers(261, 1500),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(gaps=requests, limits=engines, step_time=st.sampled_from([FULL, CURVED]), in_flight=st.integers(0, 12))
+def test_leaps_equal_single_steps(
+    gaps: list[tuple[float, int, int]], limits: EngineLimits, step_time: StepTime, in_flight: int
+) -> None:
+    arrivals = np.cumsum([gap for gap, _, _ in gaps]).tolist()
+    rows = [(float(a), prompt, output) for a, (_, prompt, output) in zip(arrivals, gaps, strict=True)]
+    plain = serve(step_time, limits, [Request(k, *row) for k, row in enumerate(rows)], in_flight)
+    workload = _workload(rows)
+    if in_flight:
+        fast = simulate_closed_loop(
+            step_time, limits, workload.input_tokens, workload.output_tokens, concurrency=in_flight
+        )
+    else:
+        fast = simulate(step_time, limits, workload, replicas=1)
+    by_index = sorted(plain.finished, key=lambda r: r.index)
+    assert fast.steps == plain.steps
+    assert fast.preemptions == plain.preemptions
+    assert fast.busy_s[0] == pytest.approx(plain.busy_s, abs=1e-9)
+    overhead = step_time.request_overhead_s
+    for name, values in {
+        "ttft_s": [r.first_s - r.arrival_s + overhead for r in by_index],  # type: ignore[operator]
+        "e2e_s": [r.last_s - r.arrival_s + overhead for r in by_index],  # type: ignore[operator]
+        "queue_s": [r.scheduled_s - r.arrival_s for r in by_index],  # type: ignore[operator]
+    }.items():
+        assert getattr(fast, name) == pytest.approx(values, abs=1e-9), name
+
+
+def _poisson(rate_per_s: float, n: int, prompt: int, output: int) -> Workload:
+    arrival_s = np.cumsum(np.random.default_rng(5).exponential(1 / rate_per_s, n))
+    return _workload([(float(a), prompt, output) for a in arrival_s])
+
+
+def test_one_at_a_time_is_an_m_d_1_queue() -> None:
+    """Service time 0.1 s fixed, one slot, load 0.7: mean wait = rho * s / (2 * (1 - rho)) = 0.11667 s."""
+    limits = dataclasses.replace(SLOTS, max_sequences=1, step_token_budget=4096)
+    result = simulate(SIMPLE, limits, _poisson(7.0, 200_000, 90, 1), replicas=1)
+    assert result.e2e_s.min() == pytest.approx(0.1)
+    assert result.queue_s.mean() == pytest.approx(0.7 * 0.1 / (2 * 0.3), rel=0.03)
+
+
+def test_memory_for_one_request_only_serves_them_in_turn() -> None:
+    limits = dataclasses.replace(PAGED, kv_capacity_tokens=120)
+    result = simulate(SIMPLE, limits, _workload([(0.0, 60, 50)] * 5), replicas=1)
+    assert np.all(result.e2e_s > 0)
+    assert np.all(np.diff(result.e2e_s) > 0)
+
+
+def _tokens_served(result: SimResult, workload: Workload) -> int:
+    served = ~np.isnan(result.e2e_s)
+    return int(workload.output_tokens[served].sum())
+
+
+def test_work_is_conserved() -> None:
+    """With cost per prompt token and per decoded token only, busy time is the same on any number of replicas."""
+    step_time = dataclasses.replace(SIMPLE, base_s=1e-9, per_sequence_s=0.002)
+    workload = _poisson(50.0, 500, 100, 20)
+    expected = 500 * (100 * 0.001 + 19 * 0.002)
+    for replicas in (1, 2, 5):
+        result = simulate(step_time, PAGED, workload, replicas=replicas)
+        assert result.busy_s.sum() == pytest.approx(expected, rel=1e-3)
+        assert _tokens_served(result, workload) == 10_000
+
+
+def test_no_replica_is_an_error() -> None:
+    with pytest.raises(ValueError, match="at least one replica"):
+        simulate(SIMPLE, PAGED, _workload([(0.0, 1, 1)]), replicas=0)
