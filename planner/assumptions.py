@@ -1,0 +1,170 @@
+"""Everything the plan believes without having measured it, in one list with source and date."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from planner.errors import InputError
+from planner.profile import Profile
+from planner.ranges import Assumption, Range, certain
+from planner.scenario import Figure, Machine, Scenario
+from pricing.types import PurchaseOffer, RentalOffer
+
+SCENARIO = "the scenario file"
+
+OWN_BELIEFS = (
+    Assumption(
+        name="resale_frac_of_book_value",
+        value=Range(low=0.0, mid=0.5, high=1.0),
+        unit="1",
+        source="no primary source found for the resale of used inference hardware",
+        as_of="2026-11-20",
+        note="what a machine younger than its life brings at the end of the horizon",
+        is_placeholder=True,
+    ),
+)
+"""Beliefs of the planner itself; those about electricity, staff and the like come with the prices."""
+
+_UNMEASURED_ERROR_FRAC = 0.3
+"""Assumed error of a profile whose fit was checked on no load point of its own."""
+
+
+def gather_assumptions(
+    scenario: Scenario,
+    *,
+    defaults: Sequence[Assumption],
+    log_requests_per_day: float,
+    profile: Profile | None,
+    rentals: Sequence[RentalOffer],
+    purchases: Sequence[PurchaseOffer],
+) -> tuple[Assumption, ...]:
+    """Defaults, offers and the scenario's own figures as one list; the scenario's `[assumptions]` win by name.
+
+    Raises `InputError` that lists all overrides with an unknown name or a value that cannot be.
+    """
+    found = {a.name: a for a in (*_demand(scenario, log_requests_per_day), *defaults, *OWN_BELIEFS)}
+    if profile is not None:
+        found["throughput_ratio"] = _throughput(profile)
+    for machine in (*scenario.candidates.rent, *scenario.candidates.own):
+        found[f"{machine.offer}/replicas_per_machine"] = _replicas(machine)
+    for rental in rentals:
+        found[f"{rental.id}/usd_per_h"] = _offered(rental, "usd_per_h", rental.usd_per_h, "USD/h")
+    for purchase in purchases:
+        for name, value, unit in (
+            ("price_usd", purchase.price_usd, "USD"),
+            ("life_years", purchase.life_years, "years"),
+            ("residual_frac", purchase.residual_frac, "1"),
+            ("idle_w", purchase.idle_w, "W"),
+            ("loaded_w", purchase.loaded_w, "W"),
+        ):
+            found[f"{purchase.id}/{name}"] = _offered(purchase, name, value, unit)
+    mistakes = [_unknown(name, found) for name in scenario.assumptions if name not in found]
+    for name, figure in scenario.assumptions.items():
+        if name in found:
+            found[name] = _stated(found[name], figure)
+    mistakes += [problem for a in found.values() if (problem := _impossible(a))]
+    if mistakes:
+        raise InputError("the assumptions of the scenario cannot be used: " + "; ".join(mistakes))
+    return tuple(found.values())
+
+
+def _demand(scenario: Scenario, log_requests_per_day: float) -> Iterable[Assumption]:
+    demand = scenario.workload
+    yield (
+        Assumption(
+            name="requests_per_day",
+            value=certain(log_requests_per_day),
+            unit="1/day",
+            source=f"mean rate of the log {demand.log}, taken to hold around the clock",
+            as_of="",
+        )
+        if demand.requests_per_day is None
+        else _named("requests_per_day", demand.requests_per_day, "1/day", "in the first month")
+    )
+    yield _named("growth_frac_per_month", demand.growth_frac_per_month, "1/month", "from the second month on")
+    yield _named("cached_input_frac", demand.cached_input_frac, "1", "part of the prompt tokens billed as cached")
+
+
+def _named(name: str, figure: Figure, unit: str, note: str) -> Assumption:
+    source = figure.source or SCENARIO
+    return Assumption(name=name, value=figure.range, unit=unit, source=source, as_of=figure.as_of, note=note)
+
+
+def _replicas(machine: Machine) -> Assumption:
+    return _named(
+        f"{machine.offer}/replicas_per_machine",
+        machine.replicas_per_machine,
+        "replicas",
+        "measured replicas that one machine carries, rounded down; measure on the offer itself to be sure",
+    )
+
+
+def _throughput(profile: Profile) -> Assumption:
+    fit = profile.fit
+    errors = [e for e in (fit.held_out_tpot_error_frac, fit.held_out_ttft_error_frac) if e is not None]
+    error = min(max(errors), 0.9) if errors else _UNMEASURED_ERROR_FRAC
+    source = (
+        f"error of the fitted step time on load points that were never fitted: {error:.0%}"
+        if errors
+        else "no load point was kept out of the fit, so its error is not known"
+    )
+    return Assumption(
+        name="throughput_ratio",
+        value=Range(low=1.0 - error, mid=1.0, high=1.0 + error),
+        unit="1",
+        source=source,
+        as_of=profile.provenance.measured_at[:10],
+        note="real over predicted rate of a replica",
+        is_placeholder=not errors,
+    )
+
+
+def _offered(offer: RentalOffer | PurchaseOffer, name: str, value: Range, unit: str) -> Assumption:
+    return Assumption(
+        name=f"{offer.id}/{name}",
+        value=value,
+        unit=unit,
+        source=offer.source_url,
+        as_of=offer.checked_on.isoformat(),
+        note=offer.note,
+        is_placeholder=offer.is_placeholder,
+    )
+
+
+def _stated(default: Assumption, figure: Figure) -> Assumption:
+    return replace(
+        default,
+        value=figure.range,
+        source=figure.source or SCENARIO,
+        as_of=figure.as_of,
+        is_placeholder=False,
+    )
+
+
+def _unknown(name: str, found: Iterable[str]) -> str:
+    return f'assumptions."{name}" is not known; there are {", ".join(sorted(found))}'
+
+
+_ABOVE_ZERO = ("requests_per_day", "throughput_ratio", "pue_ratio", "/life_years")
+_NEVER_NEGATIVE = (
+    *("_usd_per_kwh", "_usd_per_kw_month", "staff_fte", "staff_usd_per_fte_year", "support_frac_per_year"),
+    *("network_frac_of_hardware", "/usd_per_h", "/price_usd", "/idle_w", "/loaded_w", "/residual_frac"),
+    *("cached_input_frac", "resale_frac_of_book_value"),
+)
+_AT_MOST_ONE = ("cached_input_frac", "/residual_frac")
+_ABOVE_MINUS_ONE = ("growth_frac_per_month", "_price_drift_frac_per_year", "discount_rate_frac_per_year")
+
+
+def _impossible(assumption: Assumption) -> str | None:
+    name, low, high = assumption.name, assumption.value.low, assumption.value.high
+    place = f'assumptions."{name}"'
+    if name.endswith(_ABOVE_ZERO) and low <= 0:
+        return f"{place} must be above 0, got {low:g}"
+    if name.endswith(_NEVER_NEGATIVE) and low < 0:
+        return f"{place} must not be negative, got {low:g}"
+    if name.endswith(_AT_MOST_ONE) and high > 1:
+        return f"{place} must be at most 1, got {high:g}"
+    if name.endswith(_ABOVE_MINUS_ONE) and low <= -1:
+        return f"{place} must be above -1, got {low:g}"
+    if name.endswith("/replicas_per_machine") and low < 1:
+        return f"{place} must be at least 1, got {low:g}"
+    return None

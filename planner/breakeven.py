@@ -1,0 +1,120 @@
+"""At which volume self-hosting costs what the API costs: all crossings, because whole machines make a staircase."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.draws import Draws, each_at, paired_with
+
+Array = NDArray[np.floating[Any]]
+Difference = Callable[[Draws], Array]
+"""Self-hosting minus API in USD per month, one value per world; `requests_per_day` is what gets varied."""
+
+VOLUME = "requests_per_day"
+GRID_POINTS = 400
+WORLD_GRID_POINTS = 120
+_JUST_ABOVE = 1e-8  # more than the tolerance with which a rate still fits on a step
+_HALVINGS = 50
+_WORLD_HALVINGS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossing:
+    """A volume [requests/day in the first month] at which the cheaper side changes, seen from below."""
+
+    requests_per_day: float
+    self_host_cheaper_above: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakEven:
+    """All crossings between `searched_from` and `searched_to` requests/day, ascending.
+
+    `crossings` belong to the mid of every assumption. `low` and `high` span the crossings over all worlds in which one
+    assumption is at its low or high; `high` is `None` where in some world self-hosting is at no volume cheaper up to
+    `searched_to`, `low` is `None` where it is in no world.
+    """
+
+    searched_from: float
+    searched_to: float
+    crossings: tuple[Crossing, ...]
+    always_cheaper: bool
+    low: float | None
+    high: float | None
+    worlds: int
+    worlds_without: int
+
+
+def crossings(difference: Difference, world: Draws, volumes: Array) -> tuple[Crossing, ...]:
+    """The sign changes of `difference` in one world along ascending `volumes`, each found to about 1e-12 of itself.
+
+    Two crossings closer together than neighbouring volumes cancel and are not seen; pass the edges of the staircase
+    (both sides of each) among the volumes to see those at the steps.
+    """
+    cheaper = difference(each_at(world, VOLUME, volumes)) <= 0.0
+    changes = np.flatnonzero(cheaper[1:] != cheaper[:-1])
+    if changes.size == 0:
+        return ()
+    base = each_at(world, VOLUME, volumes[changes])
+    at = _halve(difference, base, volumes[changes], volumes[changes + 1], cheaper[changes], _HALVINGS)
+    return tuple(
+        Crossing(requests_per_day=float(volume), self_host_cheaper_above=bool(above))
+        for volume, above in zip(at, cheaper[changes + 1], strict=True)
+    )
+
+
+def break_even(difference: Difference, mid: Draws, worlds: Draws, volumes: Array, edges: Array) -> BreakEven:
+    """Search `volumes` (ascending, > 0) for crossings, in the mid world also at the `edges` of the staircase."""
+    inside = edges[(edges > volumes[0]) & (edges < volumes[-1])]
+    fine = np.unique(np.concatenate([volumes, inside, inside * (1 + _JUST_ABOVE)]))
+    found = crossings(difference, mid, fine)
+    coarse = np.geomspace(volumes[0], volumes[-1], WORLD_GRID_POINTS)
+    cheaper = (difference(each_at(worlds, VOLUME, coarse)) <= 0.0).reshape(worlds.worlds, coarse.size)
+    changes = cheaper[:, 1:] != cheaper[:, :-1]
+    crossing = changes.any(axis=1)
+    ends = np.concatenate([changes.argmax(axis=1), changes.shape[1] - 1 - changes[:, ::-1].argmax(axis=1)])
+    rows = np.tile(np.arange(worlds.worlds), 2)
+    keep = np.tile(crossing, 2)
+    ends, rows = ends[keep], rows[keep]
+    base = Draws(worlds=rows.size, values={name: column[rows] for name, column in worlds.values.items()})
+    spread: list[float] = [c.requests_per_day for c in found]
+    if rows.size:
+        spread += _halve(
+            difference, base, coarse[ends], coarse[ends + 1], cheaper[rows, ends], _WORLD_HALVINGS
+        ).tolist()
+    never = ~cheaper.any(axis=1)
+    return BreakEven(
+        searched_from=float(volumes[0]),
+        searched_to=float(volumes[-1]),
+        crossings=found,
+        always_cheaper=bool(not found and cheaper[0].all()),
+        low=min(spread, default=None),
+        high=None if never.any() or not spread else max(spread),
+        worlds=worlds.worlds,
+        worlds_without=int(never.sum()),
+    )
+
+
+def _halve(
+    difference: Difference, base: Draws, low: Array, high: Array, cheaper_below: NDArray[np.bool_], halvings: int
+) -> Array:
+    """Bisect all brackets at once; a jump is located like a root."""
+    for _ in range(halvings):
+        middle = np.sqrt(low * high)
+        same = (difference(paired_with(base, VOLUME, middle)) <= 0.0) == cheaper_below
+        low, high = np.where(same, middle, low), np.where(same, high, middle)
+    return high
+
+
+def search_volumes(planned_requests_per_day: float) -> Array:
+    """Where break-even is looked for: a thousandth to a thousand times the plan, and at least up to 10 M a day."""
+    top = max(planned_requests_per_day * 1e3, 1e7)
+    return np.asarray(np.geomspace(planned_requests_per_day / 1e3, top, GRID_POINTS))
+
+
+def cheapest_of(costs: Sequence[Array]) -> Array:
+    """The least of several options in each world."""
+    return np.asarray(np.minimum.reduce(list(costs)))

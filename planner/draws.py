@@ -1,0 +1,62 @@
+"""Alternative worlds: every assumption as one value per world, so a whole analysis is one vectorised evaluation."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from planner.ranges import Assumption
+
+Array = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Draws:
+    """`worlds` alternative worlds; `values[name]` holds that assumption in each of them, shape (worlds,)."""
+
+    worlds: int
+    values: Mapping[str, Array]
+
+    def column(self, name: str) -> Array:
+        """The values of one assumption as a column, shape (worlds, 1), to be broadcast over months."""
+        return self.values[name][:, np.newaxis]
+
+
+def draws_from(rows: Sequence[Mapping[str, float]]) -> Draws:
+    """Worlds given one by one; all rows hold the same names."""
+    return Draws(
+        worlds=len(rows), values={name: np.array([row[name] for row in rows], dtype=float) for name in rows[0]}
+    )
+
+
+def mid_values(assumptions: Iterable[Assumption]) -> dict[str, float]:
+    """The mid of every assumption: the world that the headline describes."""
+    return {assumption.name: assumption.value.mid for assumption in assumptions}
+
+
+def one_at_a_time(assumptions: Sequence[Assumption]) -> tuple[tuple[str, ...], Draws]:
+    """The mid world, then for every uncertain assumption its low and its high world with all others at mid.
+
+    Returns the names of the uncertain assumptions; worlds 1 + 2i and 2 + 2i are the low and high of name i.
+    """
+    mid = mid_values(assumptions)
+    uncertain = [a for a in assumptions if a.value.low < a.value.high]
+    rows = [mid]
+    for assumption in uncertain:
+        rows += [mid | {assumption.name: assumption.value.low}, mid | {assumption.name: assumption.value.high}]
+    return tuple(a.name for a in uncertain), draws_from(rows)
+
+
+def each_at(draws: Draws, name: str, values: ArrayLike) -> Draws:
+    """Every world once for each of `values` of the assumption `name`: world-major, worlds * len(values) in all."""
+    points = np.asarray(values, dtype=float)
+    repeated: dict[str, Array] = {key: np.repeat(column, points.size) for key, column in draws.values.items()}
+    repeated[name] = np.tile(points, draws.worlds)
+    return Draws(worlds=draws.worlds * points.size, values=repeated)
+
+
+def paired_with(draws: Draws, name: str, values: Array) -> Draws:
+    """The same worlds with the assumption `name` replaced, one value per world."""
+    return Draws(worlds=draws.worlds, values={**draws.values, name: values})

@@ -1,0 +1,58 @@
+"""Time value of money on monthly schedules: the few formulas that the plan needs, each checked against numpy-financial.
+
+Convention: a schedule has a leading month 0 (now) and then one entry at the end of each month. Amounts are costs, so a
+payment is positive; every function works along the last axis and so takes one schedule or many at once.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from planner.units import MONTHS_PER_YEAR
+
+Array = NDArray[np.floating[Any]]
+
+
+def monthly_rate(yearly_rate_frac: ArrayLike) -> Array:
+    """The monthly rate that compounds to `yearly_rate_frac` per year: (1 + r)^(1/12) - 1.
+
+    >>> round(float(monthly_rate(0.12)), 6)
+    0.009489
+    """
+    return np.asarray((1.0 + np.asarray(yearly_rate_frac, dtype=np.float64)) ** (1.0 / MONTHS_PER_YEAR) - 1.0)
+
+
+def npv_usd(schedule_usd: ArrayLike, rate_frac_per_month: ArrayLike) -> Array:
+    """Present value at month 0: sum of schedule[m] / (1 + r)^m. `rate_frac_per_month` is a number or one per schedule.
+
+    >>> round(float(npv_usd([100.0, 101.0], 0.01)), 6)
+    200.0
+    """
+    schedule = np.asarray(schedule_usd, dtype=np.float64)
+    rate = np.asarray(rate_frac_per_month, dtype=np.float64)[..., np.newaxis]
+    return np.asarray((schedule * (1.0 + rate) ** -np.arange(schedule.shape[-1])).sum(axis=-1))
+
+
+def annuity_factor(rate_frac_per_month: ArrayLike, months: int) -> Array:
+    """Present value of 1 paid at the end of each of `months` months: (1 - (1 + r)^-n) / r, and n when r is 0.
+
+    >>> round(float(annuity_factor(0.01, 36)), 6)
+    30.107505
+    """
+    rate = np.asarray(rate_frac_per_month, dtype=np.float64)
+    safe = np.where(rate == 0.0, 1.0, rate)
+    return np.asarray(np.where(rate == 0.0, float(months), (1.0 - (1.0 + safe) ** -float(months)) / safe))
+
+
+def levelised_usd_per_month(schedule_usd: ArrayLike, rate_frac_per_month: ArrayLike) -> Array:
+    """The constant payment at the end of each month 1..n that has the same present value as the schedule.
+
+    NPV / annuity factor. A schedule of equal monthly bills levelises to the bill; a purchase of P for n months with no
+    resale to P / factor, which is more than P / n by the cost of capital.
+
+    >>> round(float(levelised_usd_per_month([0.0, 50.0, 50.0], 0.01)), 6)
+    50.0
+    """
+    months = np.asarray(schedule_usd).shape[-1] - 1
+    return np.asarray(npv_usd(schedule_usd, rate_frac_per_month) / annuity_factor(rate_frac_per_month, months))

@@ -1,0 +1,83 @@
+"""Whole machines for a request rate, on arrays of rates: the staircase under every self-hosted cost."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.capacity import CapacityCurve, FleetRules
+from planner.units import HOURS_PER_WEEK
+from planner.workload import WeekShape
+
+Array = NDArray[np.floating[Any]]
+
+_TOLERANCE = 1e-9  # a rate that equals a step's limit up to rounding still fits on that step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Week:
+    """The distinct hourly weights of a week shape and how many hours have each; the weights ascend."""
+
+    weights: tuple[float, ...]
+    hours: tuple[int, ...]
+
+    @property
+    def peak(self) -> float:
+        return self.weights[-1]
+
+
+def week_of(shape: WeekShape) -> Week:
+    """Count the distinct weights of a shape, so that a flat week costs one evaluation and not 168."""
+    counted = sorted(Counter(shape.weights).items())
+    return Week(weights=tuple(weight for weight, _ in counted), hours=tuple(hours for _, hours in counted))
+
+
+def replicas_needed(curve: CapacityCurve, requests_per_s: Array) -> Array:
+    """Whole replicas that hold the service level at each rate [1/s]; 0 at rate 0.
+
+    Beyond the last simulated step every further replica is credited with the last step's rate per replica, which
+    leaves out what larger fleets gain by sharing peaks.
+    """
+    limits = np.array(curve.max_requests_per_s)
+    steps = np.array((*curve.replicas, curve.replicas[-1]), dtype=float)
+    within = steps[np.searchsorted(limits * (1 + _TOLERANCE), requests_per_s)]
+    per_replica = limits[-1] / curve.replicas[-1]
+    beyond = np.ceil(requests_per_s / per_replica * (1 - _TOLERANCE))
+    needed = np.where(requests_per_s > limits[-1] * (1 + _TOLERANCE), np.maximum(beyond, within), within)
+    return np.asarray(np.where(requests_per_s > 0, needed, 0.0))
+
+
+def machines_needed(
+    curve: CapacityCurve, requests_per_s: Array, rules: FleetRules, replicas_per_machine: Array
+) -> Array:
+    """Whole machines for the need, at least `min_replicas`, plus the spare replicas.
+
+    ceil((max(needed, min_replicas) + spare_replicas) / floor(replicas_per_machine)); shapes broadcast.
+    """
+    replicas = np.maximum(replicas_needed(curve, requests_per_s), rules.min_replicas) + rules.spare_replicas
+    return np.asarray(np.ceil(replicas / np.floor(replicas_per_machine)))
+
+
+def machine_hours_per_week(
+    curve: CapacityCurve, requests_per_s: Array, week: Week, rules: FleetRules, replicas_per_machine: Array
+) -> Array:
+    """What rent bills in a week: whole machines in whole hours, following the hour's need or the peak's all week."""
+    if not rules.scale_by_hour:
+        return machines_needed(curve, requests_per_s * week.peak, rules, replicas_per_machine) * HOURS_PER_WEEK
+    total = np.zeros(np.broadcast_shapes(requests_per_s.shape, replicas_per_machine.shape))
+    for weight, hours in zip(week.weights, week.hours, strict=True):
+        total = total + hours * machines_needed(curve, requests_per_s * weight, rules, replicas_per_machine)
+    return total
+
+
+def step_rates_per_s(curve: CapacityCurve, rules: FleetRules, replicas_per_machine: int, count: int) -> Array:
+    """The first `count` rates [1/s] above which one more machine is needed: the edges of the staircase, ascending."""
+    limits = np.array(curve.max_requests_per_s)
+    last = curve.replicas[-1]
+    first = -(-(rules.min_replicas + rules.spare_replicas) // replicas_per_machine)
+    replicas = np.arange(first, first + count) * replicas_per_machine - rules.spare_replicas
+    held = np.searchsorted(curve.replicas, replicas, side="right") - 1
+    within = np.where(held >= 0, limits[np.maximum(held, 0)], 0.0)
+    return np.asarray(np.where(replicas > last, replicas * (limits[-1] / last), within))

@@ -1,0 +1,136 @@
+"""Reading everything that a scenario names: the only IO of planning."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from planner.cost import ApiOption, OptionKind, period_start
+from planner.errors import InputError
+from planner.inputs import Excluded, InputFile, PlanInputs
+from planner.profile import load_profile
+from planner.scenario import Demand, Scenario, load_scenario, scenario_file
+from planner.traces import read_log
+from planner.workload import Workload, flat_week, servegen_week
+from pricing.api import api_bill, rate_card
+from pricing.hardware import purchase_offer, rental_offer
+from pricing.operations import default_assumptions
+from pricing.tally import ShapeTally, tally_shapes
+from pricing.types import RequestShape, ShapeCount, TokenKind
+
+_MID_MONTH_DAY = 15
+
+
+def load_inputs(path: Path) -> PlanInputs:
+    """Read a scenario file (or the one in a directory) and all that it names. Raises `InputError` and `PriceError`."""
+    return read_inputs(load_scenario(path), scenario_file(path).parent)
+
+
+def read_inputs(scenario: Scenario, directory: Path) -> PlanInputs:
+    """Read what a scenario names, paths relative to `directory`. Raises `InputError` and `PriceError`."""
+    demand = scenario.workload
+    workload, report = read_log(directory / demand.log, max_bad_rows=demand.max_bad_rows)
+    machines = (*scenario.candidates.rent, *scenario.candidates.own)
+    keys = sorted({key for m in machines if (key := m.profile or scenario.profile)})
+    apis, excluded = price_api_models(scenario, workload)
+    files = [_hashed("request log", demand.log, directory)]
+    files += [_hashed("profile", key, directory) for key in keys]
+    return PlanInputs(
+        scenario=scenario,
+        workload=workload,
+        week=flat_week() if demand.week_shape == "flat" else servegen_week(),
+        bad_rows=len(report.bad_rows),
+        profiles={key: load_profile(directory / key) for key in keys},
+        apis=apis,
+        excluded=excluded,
+        rentals={m.offer: rental_offer(m.offer) for m in scenario.candidates.rent},
+        purchases={m.offer: purchase_offer(m.offer) for m in scenario.candidates.own},
+        defaults=tuple(default_assumptions()),
+        files=tuple(files),
+    )
+
+
+def price_api_models(scenario: Scenario, workload: Workload) -> tuple[tuple[ApiOption, ...], tuple[Excluded, ...]]:
+    """Price the log's mix of requests on every candidate model, each month at its own date (the 15th, noon UTC).
+
+    A model whose context window is too short for the log is excluded with the reason. Raises `PriceError` for a model
+    that is not known.
+    """
+    demand = scenario.workload
+    levels = _cached_levels(demand, scenario)
+    tallies = [tally_shapes(_shapes(workload, level)) for level in levels]
+    months = [_mid_month(scenario.start_month, month) for month in range(1, scenario.horizon_months + 1)]
+    priced = [_price(model, levels, tallies, months) for model in scenario.candidates.api]
+    return (
+        tuple(option for option in priced if isinstance(option, ApiOption)),
+        tuple(option for option in priced if isinstance(option, Excluded)),
+    )
+
+
+def _price(
+    model: str, levels: Sequence[float], tallies: Sequence[ShapeTally], months: Sequence[datetime]
+) -> ApiOption | Excluded:
+    window = rate_card(model, months[0]).context_window
+    longest = tallies[0].longest_input_tokens
+    if window is not None and longest > window:
+        reason = f"takes at most {window:,} input tokens, but a request of the log has {longest:,}"
+        return Excluded(id=model, kind=OptionKind.API, reason=reason)
+    bills = [[api_bill(model, tally, at) for at in months] for tally in tallies]
+    requests = tallies[0].requests
+    present = {line.kind for row in bills for bill in row for line in bill.lines}
+    kinds = tuple(kind for kind in TokenKind if kind in present)
+    tokens = np.zeros((len(kinds), len(levels), len(months)))
+    usd = np.zeros_like(tokens)
+    for level, row in enumerate(bills):
+        for month, bill in enumerate(row):
+            for line in bill.lines:
+                place = (kinds.index(TokenKind(line.kind)), level, month)
+                tokens[place] += line.tokens / requests
+                usd[place] += float(line.cost_usd / requests)
+    first = bills[0][0]
+    return ApiOption(
+        id=model,
+        matched_model=first.matched_model,
+        source=first.source,
+        source_url=first.source_url,
+        kinds=tuple(str(kind) for kind in kinds),
+        cached_levels=tuple(levels),
+        tokens_per_request=tokens,
+        usd_per_request=usd,
+    )
+
+
+def _cached_levels(demand: Demand, scenario: Scenario) -> tuple[float, ...]:
+    figure = scenario.assumptions.get("cached_input_frac", demand.cached_input_frac)
+    return tuple(sorted({figure.low, figure.mid, figure.high}))
+
+
+def _shapes(workload: Workload, cached_frac: float) -> list[ShapeCount]:
+    counts = Counter(zip(workload.input_tokens.tolist(), workload.output_tokens.tolist(), strict=True))
+    return [
+        ShapeCount(
+            shape=RequestShape(
+                input_tokens=prompt, output_tokens=output, cached_input_tokens=min(round(prompt * cached_frac), prompt)
+            ),
+            count=count,
+        )
+        for (prompt, output), count in sorted(counts.items())
+    ]
+
+
+def _mid_month(start_month: str, month: int) -> datetime:
+    first = datetime.fromisoformat(period_start(start_month, month))
+    return first.replace(day=_MID_MONTH_DAY, hour=12, tzinfo=UTC)
+
+
+def _hashed(role: str, path: str, directory: Path) -> InputFile:
+    try:
+        content = (directory / path).read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"cannot read the {role} {directory / path}: {error.strerror}; correct it in the scenario"
+        ) from None
+    return InputFile(role=role, path=path, sha256=hashlib.sha256(content).hexdigest())

@@ -1,0 +1,130 @@
+"""The answer as one frozen value: what the report, the files for finance, the command line and the dashboard show."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from planner.breakeven import BreakEven
+from planner.capacity import CapacityCurve, CapacityPlan
+from planner.cost import CostLine, OptionKind
+from planner.inputs import Excluded, InputFile
+from planner.profile import Profile
+from planner.ranges import Assumption
+from planner.scenario import Scenario
+from planner.sensitivity import TornadoBar
+from planner.workload import WorkloadSummary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSize:
+    """How a self-hosted option is sized in the first month."""
+
+    profile: str
+    replicas_per_machine: int
+    peak_machines: int
+    week: CapacityPlan
+    curve: CapacityCurve
+    beyond_simulated: bool  # the peak asks for more replicas than were simulated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionResult:
+    """What one option costs with every assumption at mid. `*_by_month` start with month 0.
+
+    `levelised_usd_per_month` is the constant month-end payment with the same present value as the cash; options are
+    ranked by it. `usd_per_mtok` is the present value of the cost over that of all tokens (input and output).
+    """
+
+    id: str
+    kind: OptionKind
+    levelised_usd_per_month: float
+    first_month_usd: float
+    npv_usd: float
+    cash_total_usd: float
+    pnl_total_usd: float
+    usd_per_mtok: float
+    cash_by_month_usd: tuple[float, ...]
+    pnl_by_month_usd: tuple[float, ...]
+    fleet: FleetSize | None
+    lines: tuple[CostLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeSeries:
+    """Levelised cost of one option [USD/month] at each of `VolumeChart.requests_per_day`."""
+
+    id: str
+    kind: OptionKind
+    usd_per_month: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeChart:
+    """Cost against volume on the staircase, around the plan and the break-even."""
+
+    requests_per_day: tuple[float, ...]
+    series: tuple[VolumeSeries, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceChange:
+    """A dated change of a model's list price for this mix of requests: `factor` times the month before."""
+
+    from_month: str  # YYYY-MM
+    factor: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceRow:
+    """Where the price of an API model comes from and how it is announced to change within the horizon."""
+
+    model: str
+    matched_model: str
+    usd_per_1000_requests: float  # first month
+    changes: tuple[PriceChange, ...]
+    source: str
+    source_url: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The answer in words. `paragraph` stands alone; `cautions` are one sentence each."""
+
+    headline: str
+    paragraph: str
+    cautions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plan:
+    """The answer and everything it rests on. `options` ascend in levelised cost; `break_even` compares the cheapest
+    self-hosted with the cheapest API option at each volume and is `None` when one side has no option."""
+
+    scenario: Scenario
+    workload: WorkloadSummary
+    workload_source: str
+    bad_rows: int
+    week_name: str
+    week_source: str
+    requests_per_day: float
+    profiles: Mapping[str, Profile]
+    assumptions: tuple[Assumption, ...]
+    options: tuple[OptionResult, ...]
+    excluded: tuple[Excluded, ...]
+    break_even: BreakEven | None
+    sensitivity: tuple[TornadoBar, ...]
+    chart: VolumeChart
+    prices: tuple[PriceRow, ...]
+    files: tuple[InputFile, ...]
+    verdict: Verdict
+
+    def best(self, *kinds: OptionKind) -> OptionResult | None:
+        """The cheapest option of the given kinds."""
+        return next((option for option in self.options if option.kind in kinds), None)
+
+    @property
+    def best_self_host(self) -> OptionResult | None:
+        return self.best(OptionKind.RENT, OptionKind.OWN)
+
+    @property
+    def best_api(self) -> OptionResult | None:
+        return self.best(OptionKind.API)

@@ -1,0 +1,283 @@
+"""The scenario file: the question to be answered, read from TOML into frozen values, all mistakes listed at once."""
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from planner.capacity import FleetRules, Slo
+from planner.errors import InputError
+from planner.ranges import Range
+
+SCHEMA_VERSION = 1
+FILE_NAME = "scenario.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """An input of the scenario: a bare number in the file, or a table with low, mid, high, source and as_of.
+
+    `low` and `high` are read as the 10th and 90th percentile. The unit stands in the name of the field or assumption.
+    """
+
+    low: float
+    mid: float
+    high: float
+    source: str = ""
+    as_of: str = ""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    def __post_init__(self) -> None:
+        Range(low=self.low, mid=self.mid, high=self.high)
+
+    @property
+    def range(self) -> Range:
+        return Range(low=self.low, mid=self.mid, high=self.high)
+
+
+def figure(mid: float, *, source: str = "", as_of: str = "") -> Figure:
+    """A figure without uncertainty."""
+    return Figure(low=mid, mid=mid, high=mid, source=source, as_of=as_of)
+
+
+def _spread(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return {"low": value, "mid": value, "high": value}
+    return value
+
+
+FigureField = Annotated[Figure, BeforeValidator(_spread)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """The traffic. `log` is a request log, its path relative to the scenario file.
+
+    `requests_per_day` replaces the log's own rate (the log then gives the mix of requests and their burstiness).
+    `week_shape` says how the hours of a week differ; a log of one hour cannot know it. `growth_frac_per_month`
+    compounds from the second month on. `cached_input_frac` is the part of the prompt tokens that the API's prompt
+    cache serves; the self-hosted side is given no such discount.
+    """
+
+    log: str
+    week_shape: Literal["flat", "servegen"] = "flat"
+    requests_per_day: FigureField | None = None
+    growth_frac_per_month: FigureField = field(default_factory=lambda: figure(0.0))
+    cached_input_frac: FigureField = field(default_factory=lambda: figure(0.0))
+    max_bad_rows: Annotated[int, Field(ge=0)] = 0
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    def __post_init__(self) -> None:
+        _within("requests_per_day", self.requests_per_day, above=0.0)
+        _within("growth_frac_per_month", self.growth_frac_per_month, above=-1.0)
+        _within("cached_input_frac", self.cached_input_frac, at_least=0.0, at_most=1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """The service level of the self-hosted side; see `planner.capacity.Slo`."""
+
+    attainment_frac: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    ttft_s: Annotated[float, Field(gt=0)] | None = None
+    tpot_s: Annotated[float, Field(gt=0)] | None = None
+    e2e_s: Annotated[float, Field(gt=0)] | None = None
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    def __post_init__(self) -> None:
+        if self.ttft_s is None and self.tpot_s is None and self.e2e_s is None:
+            raise ValueError(
+                "give at least one of ttft_s, tpot_s and e2e_s: without a limit one replica serves anything"
+            )
+
+    @property
+    def slo(self) -> Slo:
+        return Slo(attainment_frac=self.attainment_frac, ttft_s=self.ttft_s, tpot_s=self.tpot_s, e2e_s=self.e2e_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """What the operator adds to the bare need; see `planner.capacity.FleetRules`. `scale_by_hour` is for rent only."""
+
+    spare_replicas: Annotated[int, Field(ge=0)] = 1
+    min_replicas: Annotated[int, Field(ge=1)] = 1
+    scale_by_hour: bool = False
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    @property
+    def rules(self) -> FleetRules:
+        return FleetRules(
+            spare_replicas=self.spare_replicas, min_replicas=self.min_replicas, scale_by_hour=self.scale_by_hour
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """An offer of the hardware table as a candidate.
+
+    One machine carries `replicas_per_machine` copies of the measured replica, a whole number >= 1; that speed carries
+    over from the measured host to the offered one is an assumption, so give it a range. `profile` names another
+    profile for this offer.
+    """
+
+    offer: str
+    replicas_per_machine: FigureField
+    profile: str | None = None
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    def __post_init__(self) -> None:
+        _within("replicas_per_machine", self.replicas_per_machine, at_least=1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """The options to compare: API models as provider/model, offers to rent, offers to own."""
+
+    api: tuple[str, ...] = ()
+    rent: tuple[Machine, ...] = ()
+    own: tuple[Machine, ...] = ()
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    def __post_init__(self) -> None:
+        if not self.api and not self.rent and not self.own:
+            raise ValueError("name at least one candidate under api, rent or own")
+        for kind, names in (("api", self.api), ("rent", _offers(self.rent)), ("own", _offers(self.own))):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{kind} names {', '.join(twice)} more than once")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One question: this traffic, this service level, these candidates, these beliefs, from `start_month` on.
+
+    `profile` is the measured replica (path relative to the scenario file). `assumptions` replaces defaults by name.
+    """
+
+    schema_version: Literal[1]
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    start_month: Annotated[str, Field(pattern=r"^[2-9][0-9]{3}-(0[1-9]|1[0-2])$")]
+    workload: Demand
+    slo: Service
+    candidates: Candidates
+    profile: str | None = None
+    currency: Literal["USD"] = "USD"
+    horizon_months: Annotated[int, Field(ge=1, le=120)] = 36
+    fleet: Fleet = field(default_factory=Fleet)
+    assumptions: dict[str, FigureField] = field(default_factory=dict)
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    def __post_init__(self) -> None:
+        lacking = [m.offer for m in (*self.candidates.rent, *self.candidates.own) if not (m.profile or self.profile)]
+        if lacking:
+            raise ValueError(f"self-hosting on {', '.join(lacking)} needs a measured profile: set `profile`")
+
+
+def _offers(machines: tuple[Machine, ...]) -> tuple[str, ...]:
+    return tuple(machine.offer for machine in machines)
+
+
+def _within(
+    name: str,
+    value: Figure | None,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> None:
+    if value is None:
+        return
+    if above is not None and value.low <= above:
+        raise ValueError(f"{name} must be above {above:g}, got {value.low:g}")
+    if at_least is not None and value.low < at_least:
+        raise ValueError(f"{name} must be at least {at_least:g}, got {value.low:g}")
+    if at_most is not None and value.high > at_most:
+        raise ValueError(f"{name} must be at most {at_most:g}, got {value.high:g}")
+
+
+_ADAPTER = TypeAdapter(Scenario)
+
+
+def scenario_file(path: Path) -> Path:
+    """`path` itself, or the `scenario.toml` in it where `path` is a directory."""
+    return path / FILE_NAME if path.is_dir() else path
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read a scenario. Raises one `InputError` that lists every mistake with its line and its key."""
+    file = scenario_file(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(
+            f"cannot read the scenario {file}: {reason}; `breakeven demo` writes one to start from"
+        ) from None
+    try:
+        return _ADAPTER.validate_python(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{file} is not valid TOML: {error}") from None
+    except ValidationError as error:
+        lines = key_lines(text)
+        mistakes = [_mistake(found["loc"], found["msg"], lines) for found in error.errors()]
+        count = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "a mistake"
+        raise InputError(f"{file} has {count}: " + "; ".join(mistakes)) from None
+
+
+def dump_scenario(scenario: Scenario) -> str:
+    """The TOML text of a scenario; `load_scenario` gives back an equal one."""
+    return tomli_w.dumps(_without_none(_ADAPTER.dump_python(scenario, mode="json")))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_without_none(inner) for inner in value]
+    return value
+
+
+def _mistake(place: tuple[int | str, ...], message: str, lines: dict[tuple[int | str, ...], int]) -> str:
+    key = ".".join(str(part) for part in place) or "the file"
+    line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), None)
+    said = message.removeprefix("Value error, ")
+    return f"{key}: {said}" if line is None else f"line {line}, {key}: {said}"
+
+
+_TABLE = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(r"""^\s*([A-Za-z0-9_\-."'/]+?)\s*=""")
+
+
+def key_lines(text: str) -> dict[tuple[int | str, ...], int]:
+    """Where each table and key of a TOML text stands: path -> line number, arrays of tables counted from 0.
+
+    Good enough to point at a mistake: keys inside multi-line strings or inline tables are not looked for.
+    """
+    found: dict[tuple[int | str, ...], int] = {}
+    counts: dict[tuple[str, ...], int] = {}
+    prefix: tuple[int | str, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if table := _TABLE.match(line):
+            name = _parts(table[2])
+            prefix = name
+            if table[1] == "[[":
+                counts[name] = counts.get(name, -1) + 1
+                prefix = (*name, counts[name])
+            found.setdefault(prefix, number)
+        elif key := _KEY.match(line):
+            found.setdefault((*prefix, *_parts(key[1])), number)
+    return found
+
+
+def _parts(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
