@@ -137,8 +137,8 @@ def _purchase_table(offers: Iterable[PurchaseOffer]) -> Table:
 
 
 def _assumption_table(defaults: Iterable[Assumption]) -> Table:
-    rows = [(a.name, _span(a.value), a.unit, _mark(a.is_placeholder), a.as_of) for a in defaults]
-    return _table(("assumption", "low / mid / high", "unit", "", "as of"), rows)
+    rows = [(a.name, _span(a.value), _mark(a.is_placeholder), a.as_of) for a in defaults]
+    return _table(("assumption", "low / mid / high", "", "as of"), rows)
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> Table:

@@ -75,7 +75,8 @@ def resolve_rates(
 
 def tiers_of(info: ModelInfo) -> tuple[str, ...]:
     """The service tiers with a price of their own, such as "batch", "flex" or "priority"."""
-    return tuple(sorted({value for variant in info.price_variants or () for value in variant.when.values()}))
+    priced = [variant for variant in info.price_variants or () if variant.prices.__dict__]
+    return tuple(sorted({value for variant in priced for value in variant.when.values()}))
 
 
 def describe_windows(info: ModelInfo, model: str, at: datetime) -> tuple[str, ...]:
