@@ -1,0 +1,205 @@
+"""Figures from plan data: pure functions that the report and the dashboard share."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import plotly.graph_objects as go
+
+from planner.capacity import CapacityPlan
+from planner.cost import OptionKind
+from planner.plan import Plan
+from planner.profile import LevelSummary
+from planner.verdict import label, usd, volume
+
+_COLOURS = {OptionKind.API: "#1f6feb", OptionKind.RENT: "#d9730d", OptionKind.OWN: "#2f855a"}
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+_GREY = "#8a8f98"
+_MAX_LABEL = 34
+_TORNADO_BARS = 10
+
+
+def cost_against_volume(plan: Plan) -> go.Figure:
+    """Levelised cost per month of every option over volume, both axes logarithmic, with plan and break-even marked."""
+    figure = go.Figure()
+    seen: dict[OptionKind, int] = {}
+    for series in plan.chart.series:
+        index = seen.get(series.kind, 0)
+        seen[series.kind] = index + 1
+        figure.add_scatter(
+            x=plan.chart.requests_per_day,
+            y=series.usd_per_month,
+            name=f"{series.kind}: {series.id}",
+            mode="lines",
+            line={"color": _COLOURS[series.kind], "dash": _DASHES[index % len(_DASHES)], "width": 2},
+            hovertemplate="%{x:,.3s} requests/day<br>$%{y:,.0f} a month<extra>%{fullData.name}</extra>",
+        )
+    figure.add_vline(x=plan.requests_per_day, line={"color": _GREY, "dash": "dot"})
+    _mark(figure, plan.requests_per_day, f"plan {volume(plan.requests_per_day)}", 1.0)
+    found = plan.break_even
+    if found is not None and found.crossings:
+        first, last = found.crossings[0].requests_per_day, found.crossings[-1].requests_per_day
+        span = volume(first) if first == last else f"{volume(first)} to {volume(last)}"
+        figure.add_vrect(
+            x0=found.low or first, x1=found.high or found.searched_to, fillcolor=_GREY, opacity=0.12, line_width=0
+        )
+        figure.add_vrect(
+            x0=first, x1=max(last, first * 1.005), fillcolor=_COLOURS[OptionKind.OWN], opacity=0.35, line_width=0
+        )
+        _mark(figure, first, f"break-even {span}", 0.92)
+    low, high = plan.chart.requests_per_day[0], plan.chart.requests_per_day[-1]
+    figure.update_xaxes(
+        type="log", title="requests per day (first month)", range=_log_range(low, high), exponentformat="SI"
+    )
+    figure.update_yaxes(type="log", title="USD per month, levelised", exponentformat="SI", tickprefix="$")
+    return _styled(figure, "Cost against volume")
+
+
+def tornado_chart(plan: Plan) -> go.Figure:
+    """Self-hosting minus API per month with one assumption at its low and high, the widest at the top."""
+    bars = [bar for bar in plan.sensitivity if bar.swing_usd_per_month > 0][:_TORNADO_BARS][::-1]
+    api, host = plan.best_api, plan.best_self_host
+    mid = host.levelised_usd_per_month - api.levelised_usd_per_month if host and api else 0.0
+    names = [label(bar.name) for bar in bars]
+    figure = go.Figure()
+    for name, colour, ends, values in (
+        ("at its low", "#6f42c1", [b.difference_at_low_usd_per_month for b in bars], [b.low for b in bars]),
+        ("at its high", "#d9730d", [b.difference_at_high_usd_per_month for b in bars], [b.high for b in bars]),
+    ):
+        figure.add_bar(
+            y=names,
+            x=[end - mid for end in ends],
+            base=mid,
+            orientation="h",
+            name=name,
+            marker={"color": colour},
+            customdata=list(zip([usd(end) for end in ends], [f"{value:g}" for value in values], strict=True)),
+            hovertemplate="%{y} = %{customdata[1]}: %{customdata[0]} a month<extra></extra>",
+        )
+    figure.add_vline(x=mid, line={"color": _GREY})
+    figure.update_layout(barmode="overlay", bargap=0.35)
+    figure.update_xaxes(title="self-hosting minus API, USD per month (above 0: the API is cheaper)", tickprefix="$")
+    figure.update_yaxes(automargin=True)
+    return _styled(figure, "What moves the answer", height=120 + 34 * max(len(bars), 3))
+
+
+def cost_by_category(plan: Plan) -> go.Figure:
+    """Mean monthly P&L of every option, stacked by category."""
+    months = plan.scenario.horizon_months
+    totals: dict[str, dict[str, float]] = {}
+    for option in plan.options:
+        for line in option.lines:
+            of_option = totals.setdefault(line.category, {})
+            of_option[option.id] = of_option.get(option.id, 0.0) + line.pnl_usd / months
+    names = [option.id for option in plan.options][::-1]
+    figure = go.Figure()
+    for category, values in totals.items():
+        amounts = [values.get(name, 0.0) for name in names]
+        if any(amounts):
+            figure.add_bar(
+                y=[_short(name) for name in names],
+                x=amounts,
+                name=category,
+                orientation="h",
+                hovertemplate="%{y}: $%{x:,.2f} a month<extra>%{fullData.name}</extra>",
+            )
+    figure.update_layout(barmode="relative")
+    figure.update_xaxes(title="USD per month, mean over the horizon (P&L)", tickprefix="$")
+    figure.update_yaxes(automargin=True)
+    return _styled(figure, "What each option is made of", height=160 + 34 * len(names))
+
+
+def cumulative_cash(plan: Plan) -> go.Figure:
+    """Money spent since month 0, per option: where owning has paid back."""
+    figure = go.Figure()
+    seen: dict[OptionKind, int] = {}
+    for option in plan.options:
+        index = seen.get(option.kind, 0)
+        seen[option.kind] = index + 1
+        spent, so_far = [], 0.0
+        for cash in option.cash_by_month_usd:
+            so_far += cash
+            spent.append(so_far)
+        figure.add_scatter(
+            x=list(range(len(spent))),
+            y=spent,
+            name=f"{option.kind}: {option.id}",
+            mode="lines",
+            line={"color": _COLOURS[option.kind], "dash": _DASHES[index % len(_DASHES)], "width": 2},
+            hovertemplate="month %{x}: $%{y:,.0f}<extra>%{fullData.name}</extra>",
+        )
+    figure.update_xaxes(title="month")
+    figure.update_yaxes(title="USD paid so far", tickprefix="$")
+    return _styled(figure, "Cash out, cumulated")
+
+
+def load_by_hour(week: CapacityPlan) -> go.Figure:
+    """Request rate, needed and paid replicas of every hour of the week."""
+    hours = [hour.hour_of_week for hour in week.hours]
+    figure = go.Figure()
+    figure.add_scatter(x=hours, y=[h.paid_replicas for h in week.hours], name="paid replicas", mode="lines",
+                       line={"shape": "hv", "color": _COLOURS[OptionKind.RENT], "width": 2})  # fmt: skip
+    figure.add_scatter(x=hours, y=[h.needed_replicas for h in week.hours], name="needed replicas", mode="lines",
+                       line={"shape": "hv", "color": _COLOURS[OptionKind.OWN], "width": 2})  # fmt: skip
+    figure.add_scatter(x=hours, y=[h.requests_per_s for h in week.hours], name="requests/s", mode="lines", yaxis="y2",
+                       line={"color": _GREY, "dash": "dot"})  # fmt: skip
+    days = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+    figure.update_xaxes(title="hour of the week", tickvals=[24 * day for day in range(7)], ticktext=days)
+    figure.update_yaxes(title="replicas", rangemode="tozero")
+    figure.update_layout(
+        yaxis2={"title": "requests/s", "overlaying": "y", "side": "right", "rangemode": "tozero", "showgrid": False}
+    )
+    return _styled(figure, "Load and replicas by hour")
+
+
+def throughput_against_concurrency(levels: Sequence[LevelSummary]) -> go.Figure:
+    """Measured output tokens per second over concurrency, one line per shape; invalid levels are left out."""
+    figure = _measured(levels, lambda level: level.output_tokens_per_s)
+    figure.update_yaxes(title="output tokens per second", rangemode="tozero")
+    return _styled(figure, "Measured throughput")
+
+
+def latency_against_concurrency(levels: Sequence[LevelSummary]) -> go.Figure:
+    """Measured p95 TTFT over concurrency, one line per shape; invalid levels are left out."""
+    figure = _measured(levels, lambda level: level.ttft_s.p95 if level.ttft_s else None)
+    figure.update_yaxes(title="TTFT p95, s", rangemode="tozero")
+    return _styled(figure, "Measured time to first token")
+
+
+def _measured(levels: Sequence[LevelSummary], value: Callable[[LevelSummary], float | None]) -> go.Figure:
+    figure = go.Figure()
+    for shape in dict.fromkeys(level.shape for level in levels):
+        mine = sorted((x for x in levels if x.shape == shape and x.valid), key=lambda x: x.achieved_concurrency)
+        figure.add_scatter(
+            x=[level.achieved_concurrency for level in mine],
+            y=[value(level) for level in mine],
+            name=shape,
+            mode="lines+markers",
+        )
+    figure.update_xaxes(title="requests in flight", rangemode="tozero")
+    return figure
+
+
+def _mark(figure: go.Figure, x: float, text: str, y: float) -> None:
+    figure.add_annotation(
+        x=math.log10(x), y=y, yref="paper", text=text, showarrow=False, xanchor="left", xshift=4, font={"size": 12}
+    )
+
+
+def _log_range(low: float, high: float) -> tuple[float, float]:
+    return math.log10(low), math.log10(high)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _MAX_LABEL else f"{name[: _MAX_LABEL - 1]}…"
+
+
+def _styled(figure: go.Figure, title: str, height: int = 420) -> go.Figure:
+    figure.update_layout(
+        title={"text": title, "x": 0, "xref": "paper"},
+        template="plotly_white",
+        height=height,
+        margin={"l": 60, "r": 20, "t": 50, "b": 50},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.22, "x": 0},
+        font={"family": "system-ui, sans-serif", "size": 13},
+    )
+    return figure
