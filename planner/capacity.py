@@ -1,6 +1,35 @@
-"""How many whole replicas hold the service level, hour by hour."""
+"""How many whole replicas hold the service level, hour by hour.
 
+The staircase is found by simulation: for a number of replicas, the workload is replayed faster and faster, its own
+burst pattern kept, until too many requests miss the service level. A week is then plain arithmetic on the staircase.
+"""
+
+import bisect
+import itertools
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.errors import InputError
+from planner.profile import EngineLimits, Hull, Profile, Scheduler, StepTime
+from planner.simulator import SimResult, simulate
+from planner.steptime import lone_ttft_s, step_s
+from planner.workload import WeekShape, Workload, at_rate
+
+MAX_REPLICAS = 256
+"""Largest fleet that is simulated; beyond it the rate per replica of the last step is kept."""
+
+RATE_TOLERANCE = 1.01
+"""The highest rate is bracketed to 1 %; the lower end is used."""
+
+RATE_SPAN = 1000.0
+"""Rates are tried from a 1000th of what serving one request after the other gives, to 1000 times that and more."""
+
+GRID_STEP = 1.15
+"""Ratio of the fleet sizes that are simulated, from 8 on; those between are interpolated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +60,8 @@ class Shortfall:
 class CapacityCurve:
     """The staircase: with `replicas[i]` replicas the service level holds up to `max_requests_per_s[i]`.
 
-    Both ascend. `busy_s_per_request` is the mean engine time one request costs at the highest rate of the last step
-    (busy replica-seconds over requests), the basis of utilisation.
+    `replicas` ascends by one, the rates never fall. `busy_s_per_request` is the mean engine time one request costs at
+    the highest rate of the last step (busy replica-seconds over requests), the basis of utilisation.
     """
 
     replicas: tuple[int, ...]
@@ -73,3 +102,236 @@ class CapacityPlan:
     peak_replicas: int
     replica_hours_per_week: float
     utilisation_frac: float
+
+
+def capacity_curve(
+    profile: Profile, workload: Workload, slo: Slo, *, max_replicas: int = MAX_REPLICAS, max_requests_per_s: float
+) -> CapacityCurve | Shortfall:
+    """The staircase up to `max_requests_per_s` or `max_replicas`, or why not even an empty replica holds the SLO.
+
+    At the highest rate of a step, at least `attainment_frac` of the workload's requests meet the SLO (a request that is
+    too long for the replica is a miss), and the work of every replica fits into the time that the log spans. Fleet
+    sizes are simulated one by one up to 8 and then 1.15 times apart; between two of them the lower of their rates per
+    replica counts.
+    Raises `InputError` for an SLO or a rate that makes no sense.
+    """
+    _check(slo, max_requests_per_s, max_replicas)
+    step_time, limits = profile.fit.step_time, profile.limits
+    alone = _alone(step_time, limits, workload)
+    if attainment_frac(alone, slo) < slo.attainment_frac:
+        return _shortfall(limits, workload, slo, alone)
+    search = _Search(step_time, limits, workload, slo)
+    alone_per_s = 1 / float(np.nanmean(alone.e2e_s))
+    simulated: list[tuple[int, float]] = []
+    for n in _grid(max_replicas):
+        rate = search.highest_rate(n, n * alone_per_s)
+        if rate is None:
+            continue
+        simulated.append((n, max(rate, simulated[-1][1] if simulated else 0.0)))
+        if simulated[-1][1] >= max_requests_per_s:
+            break
+    if not simulated:
+        return Shortfall(
+            bottleneck="bursts",
+            needed=slo.attainment_frac,
+            available=search.best_frac,
+            unit="fraction of requests within the SLO",
+            advice=f"even {max_replicas} replicas miss the SLO in the log's bursts at any rate: relax the SLO",
+        )
+    replicas, rates = _between(simulated)
+    last = simulate(step_time, limits, at_rate(workload, rates[-1]), replicas=replicas[-1])
+    return CapacityCurve(
+        replicas=replicas,
+        max_requests_per_s=rates,
+        busy_s_per_request=float(last.busy_s.sum()) / (workload.requests - last.too_long),
+        requests_outside_hull_frac=outside_hull_frac(profile.fit.hull, workload),
+    )
+
+
+def attainment_frac(result: SimResult, slo: Slo) -> float:
+    """Share of requests that meet every limit; one not served is a miss, a single token has no TPOT to miss."""
+    met: NDArray[np.bool_] = ~np.isnan(result.e2e_s)
+    if slo.ttft_s is not None:
+        met &= result.ttft_s <= slo.ttft_s
+    if slo.tpot_s is not None:
+        met &= np.isnan(result.tpot_s) | (result.tpot_s <= slo.tpot_s)
+    if slo.e2e_s is not None:
+        met &= result.e2e_s <= slo.e2e_s
+    return float(met.mean())
+
+
+def outside_hull_frac(hull: Hull, workload: Workload) -> float:
+    """Share of requests whose prompt, output or prompt:output ratio was not measured."""
+    ratio = workload.input_tokens / np.maximum(workload.output_tokens, 1)
+    outside = (
+        (workload.input_tokens > hull.max_input_tokens)
+        | (workload.output_tokens > hull.max_output_tokens)
+        | (ratio < hull.min_input_output_ratio)
+        | (ratio > hull.max_input_output_ratio)
+    )
+    return float(outside.mean())
+
+
+def replicas_for(curve: CapacityCurve, requests_per_s: float) -> int:
+    """Fewest replicas that hold the SLO at a rate; 0 for no load.
+
+    Beyond the last step the rate per replica of that step is kept: a curve that ends at 10 replicas for 4/s gives 13
+    for 5/s. Larger fleets smooth bursts better, so this errs towards too many.
+    """
+    if requests_per_s <= 0:
+        return 0
+    step = bisect.bisect_left(curve.max_requests_per_s, requests_per_s)
+    if step < len(curve.replicas):
+        return curve.replicas[step]
+    return math.ceil(requests_per_s / (curve.max_requests_per_s[-1] / curve.replicas[-1]) - 1e-9)
+
+
+def plan_hours(curve: CapacityCurve, requests_per_s: float, shape: WeekShape, rules: FleetRules) -> CapacityPlan:
+    """The week at a mean rate: whole replicas hour by hour, and how busy they are.
+
+    2 requests/s at 1.5 busy seconds each on 4 paid replicas are 3 / 4 = 75 % utilisation.
+    Raises `ValueError` for a rate below 0.
+    """
+    if requests_per_s < 0:
+        raise ValueError(f"a rate cannot be below 0 requests/s, got {requests_per_s}")
+    rates = [requests_per_s * weight for weight in shape.weights]
+    needed = [replicas_for(curve, rate) for rate in rates]
+    staffed = [max(n + rules.spare_replicas, rules.min_replicas) for n in needed]
+    peak = max(staffed)
+    paid = staffed if rules.scale_by_hour else [peak] * len(staffed)
+    busy = [min(rate * curve.busy_s_per_request, float(p)) for rate, p in zip(rates, paid, strict=True)]
+    hours = tuple(
+        HourPlan(
+            hour_of_week=hour,
+            requests_per_s=rates[hour],
+            needed_replicas=needed[hour],
+            paid_replicas=paid[hour],
+            utilisation_frac=busy[hour] / paid[hour] if paid[hour] else 0.0,
+        )
+        for hour in range(len(rates))
+    )
+    total = float(sum(paid))
+    return CapacityPlan(
+        hours=hours,
+        peak_replicas=peak,
+        replica_hours_per_week=total,
+        utilisation_frac=sum(busy) / total if total else 0.0,
+    )
+
+
+def _check(slo: Slo, max_requests_per_s: float, max_replicas: int) -> None:
+    if not 0 < slo.attainment_frac <= 1:
+        raise InputError(f"the SLO's attainment must be above 0 and at most 1, got {slo.attainment_frac}; try 0.95")
+    for name, limit in (("TTFT", slo.ttft_s), ("TPOT", slo.tpot_s), ("E2E", slo.e2e_s)):
+        if limit is not None and not limit > 0:
+            raise InputError(f"the SLO's {name} must be above 0 s, got {limit}; leave it out if there is no limit")
+    if not max_requests_per_s > 0 or max_replicas < 1:
+        raise InputError(
+            f"a plan needs a rate above 0 and at least one replica, got {max_requests_per_s}/s and {max_replicas}"
+        )
+
+
+def _alone(step_time: StepTime, limits: EngineLimits, workload: Workload) -> SimResult:
+    """Every request on an otherwise empty replica: arrivals so far apart that none meets another."""
+    i, o = int(workload.input_tokens.max()), int(workload.output_tokens.max())
+    slowest_step_s = step_s(step_time, prefill_tokens=0, sequences=1, resident_tokens=i + o, attention_pairs=0)
+    gap_s = 2 * lone_ttft_s(step_time, limits, i) + o * slowest_step_s + 1.0
+    apart = Workload(
+        name=workload.name,
+        arrival_s=np.arange(workload.requests, dtype=np.float64) * gap_s,
+        input_tokens=workload.input_tokens,
+        output_tokens=workload.output_tokens,
+        span_s=workload.requests * gap_s,
+        starts_at=None,
+        source=workload.source,
+    )
+    return simulate(step_time, limits, apart, replicas=1)
+
+
+def _shortfall(limits: EngineLimits, workload: Workload, slo: Slo, alone: SimResult) -> Shortfall:
+    """Which limit an empty replica misses most, at the quantile that the SLO asks for."""
+    if alone.too_long > (1 - slo.attainment_frac) * workload.requests:
+        longest = int((workload.input_tokens + workload.output_tokens).max())
+        is_memory = limits.scheduler is Scheduler.PAGED and limits.kv_capacity_tokens < limits.context_tokens
+        return Shortfall(
+            bottleneck="KV memory" if is_memory else "context window",
+            needed=float(longest),
+            available=float(limits.kv_capacity_tokens if is_memory else limits.context_tokens),
+            unit="tokens",
+            advice=f"{alone.too_long} of {workload.requests} requests do not fit: "
+            + ("quantise the KV cache or the weights, or use tensor parallelism" if is_memory else "")
+            + ("" if is_memory else "start the engine with a longer context and measure again"),
+        )
+    candidates = [
+        ("TTFT", alone.ttft_s, slo.ttft_s),
+        ("TPOT", alone.tpot_s, slo.tpot_s),
+        ("E2E", alone.e2e_s, slo.e2e_s),
+    ]
+    ratios = []
+    for name, values, limit in candidates:
+        known = values[~np.isnan(values)]
+        if limit is not None and known.size:
+            reached = float(np.quantile(known, slo.attainment_frac))
+            ratios.append((reached / limit, name, reached, limit))
+    _, name, reached, limit = max(ratios)
+    share = attainment_frac(alone, slo)
+    return Shortfall(
+        bottleneck=f"{name} of an empty replica",
+        needed=limit,
+        available=reached,
+        unit="s",
+        advice=f"alone on a replica only {share:.0%} of the requests meet the SLO and {slo.attainment_frac:.0%} are "
+        f"asked for: more replicas do not help; allow a longer {name}, shorten the prompts, or take faster hardware",
+    )
+
+
+def _grid(max_replicas: int) -> Iterator[int]:
+    n = 1
+    while n < max_replicas:
+        yield n
+        n = n + 1 if n < 8 else math.ceil(n * GRID_STEP)
+    yield max_replicas
+
+
+def _between(simulated: list[tuple[int, float]]) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Every fleet size from the first simulated to the last; between two, the lower of their rates per replica."""
+    replicas, rates = [simulated[0][0]], [simulated[0][1]]
+    for (n0, rate0), (n1, rate1) in itertools.pairwise(simulated):
+        per_replica = min(rate0 / n0, rate1 / n1)
+        for n in range(n0 + 1, n1):
+            replicas.append(n)
+            rates.append(min(max(rate0, n * per_replica), rate1))
+        replicas.append(n1)
+        rates.append(rate1)
+    return tuple(replicas), tuple(rates)
+
+
+class _Search:
+    """Finds the highest rate that a number of replicas holds."""
+
+    def __init__(self, step_time: StepTime, limits: EngineLimits, workload: Workload, slo: Slo) -> None:
+        self.step_time, self.limits, self.workload, self.slo = step_time, limits, workload, slo
+        self.best_frac = 0.0
+
+    def highest_rate(self, replicas: int, centre_per_s: float) -> float | None:
+        """Bisection over rates 1 % apart, 1000 times around `centre_per_s`; `None` when not even the lowest holds.
+
+        The rates tried first do not depend on the SLO, so a more lenient one never gives a lower rate.
+        """
+        steps = 2 ** math.ceil(math.log2(2 * math.log(RATE_SPAN) / math.log(RATE_TOLERANCE)))
+        rates = centre_per_s / RATE_SPAN * RATE_TOLERANCE ** np.arange(steps)
+        low, high = -1, steps
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._holds(replicas, float(rates[middle])):
+                low = middle
+            else:
+                high = middle
+        return float(rates[low]) if low >= 0 else None
+
+    def _holds(self, replicas: int, requests_per_s: float) -> bool:
+        load = at_rate(self.workload, requests_per_s)
+        result = simulate(self.step_time, self.limits, load, replicas=replicas)
+        frac = attainment_frac(result, self.slo)
+        self.best_frac = max(self.best_frac, frac)
+        return frac >= self.slo.attainment_frac and float(result.busy_s.max()) <= load.span_s
