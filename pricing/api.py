@@ -8,16 +8,16 @@ from genai_prices.types import ModelInfo
 
 from planner.errors import PriceError
 from planner.units import TOKENS_PER_MTOK
-from pricing.library import (
-    LIBRARY,
-    conditional_prices,
-    find_model,
-    in_utc,
-    next_change,
-    pricing_url,
-    snapshot,
+from pricing.library import conditional_prices, in_utc, known_model, next_change, pricing_url, snapshot
+from pricing.rates import (
+    STANDARD,
+    RateQuery,
+    Resolve,
+    ResolvedRates,
+    describe_windows,
+    library_rates,
+    tiers_of,
 )
-from pricing.rates import STANDARD, TierRates, describe_windows, resolve_rates, tiers_of
 from pricing.tally import ShapeTally, tally_shapes
 from pricing.types import ApiBill, ApiBillLine, ApiModel, RateCard, RateRow, ShapeCount, TokenKind
 
@@ -45,62 +45,71 @@ def api_bill(
     *,
     tier: str = STANDARD,
     hourly_share: Sequence[float] | None = None,
+    resolve: Resolve = library_rates,
 ) -> ApiBill:
     """What `shapes` cost on `model` ("provider/model-id") at the prices in force at `at`, in USD, unrounded.
 
     Equal to the sum of the library's price of every single request: the context tier is decided per request, cached
     input is billed at the cached rate where there is one, a price that depends on the hour is averaged over the UTC day
     of `at` by `hourly_share` (24 weights, None: even). `tier` is "standard", "batch", "flex", "priority" or what
-    `rate_card` lists. Pass `tally_shapes(shapes)` to price the same requests on many models and months.
+    `rate_card` lists. `resolve` says where rates come from: the library, `layered(...)` or `locked(...)`. Pass
+    `tally_shapes(shapes)` to price the same requests on many models and months.
 
     Worked: 1,000 requests of 2,000 input and 100 output tokens at 0.15 and 0.60 USD per Mtok cost
     1000 * (2000 * 0.15 + 100 * 0.60) / 1e6 = 0.36 USD.
     Raises `PriceError` for an unknown or ambiguous model, a tier without a price, a request over the context window and
     a token kind without a price; `InputError` for an impossible shape.
     """
-    provider, info = find_model(model)
+    rates = resolve(_query(model, at, tier, hourly_share))
     tally = shapes if isinstance(shapes, ShapeTally) else tally_shapes(shapes)
-    if info.context_window is not None and tally.longest_input_tokens > info.context_window:
+    if rates.context_window is not None and tally.longest_input_tokens > rates.context_window:
         raise PriceError(
-            f"{model} takes at most {info.context_window:,} input tokens, but a request has "
+            f"{model} takes at most {rates.context_window:,} input tokens, but a request has "
             f"{tally.longest_input_tokens:,}; leave the model out or cut the requests"
         )
-    tiers = resolve_rates(info, model, at, tier=tier, hourly_share=hourly_share)
-    lines = tuple(_lines(tiers, tally, model))
+    lines = tuple(_lines(rates, tally))
     return ApiBill(
         model=model,
-        matched_model=f"{provider.id}/{info.id}",
+        matched_model=rates.matched_model,
         at=in_utc(at),
         requests=tally.requests,
         lines=lines,
         total_usd=sum((line.cost_usd for line in lines), Decimal(0)),
-        source=LIBRARY,
-        source_url=pricing_url(provider),
+        source=rates.provenance[0].source,
+        source_url=rates.provenance[0].source_url,
+        provenance=rates.provenance,
     )
 
 
 def rate_card(
-    model: str, at: datetime, *, tier: str = STANDARD, hourly_share: Sequence[float] | None = None
+    model: str,
+    at: datetime,
+    *,
+    tier: str = STANDARD,
+    hourly_share: Sequence[float] | None = None,
+    resolve: Resolve = library_rates,
 ) -> RateCard:
     """The rates of `model` on the day of `at` for display. Raises `PriceError` like `api_bill`."""
-    provider, info = find_model(model)
+    rates = resolve(_query(model, at, tier, hourly_share))
     rows = tuple(
         RateRow(kind=kind, usd_per_mtok=entry.usd_per_mtok[kind], above_input_tokens=entry.above_input_tokens)
-        for entry in resolve_rates(info, model, at, tier=tier, hourly_share=hourly_share)
+        for entry in rates.tiers
         for kind in TokenKind
         if kind in entry.own
     )
+    info = known_model(rates.matched_model)
     return RateCard(
         model=model,
-        matched_model=f"{provider.id}/{info.id}",
+        matched_model=rates.matched_model,
         at=in_utc(at),
-        context_window=info.context_window,
+        context_window=rates.context_window,
         rows=rows,
-        hours=describe_windows(info, model, at),
-        tiers=(STANDARD, *tiers_of(info)),
-        next_change=next_change(info, at),
-        source=LIBRARY,
-        source_url=pricing_url(provider),
+        hours=() if info is None else describe_windows(info, at),
+        tiers=(STANDARD,) if info is None else (STANDARD, *tiers_of(info)),
+        next_change=None if info is None else next_change(info, at),
+        source=rates.provenance[0].source,
+        source_url=rates.provenance[0].source_url,
+        provenance=rates.provenance,
     )
 
 
@@ -123,8 +132,13 @@ def api_models() -> tuple[ApiModel, ...]:
     )
 
 
-def _lines(tiers: Sequence[TierRates], tally: ShapeTally, model: str) -> Iterator[ApiBillLine]:
-    for entry in tiers:
+def _query(model: str, at: datetime, tier: str, hourly_share: Sequence[float] | None) -> RateQuery:
+    share = None if hourly_share is None else tuple(hourly_share)
+    return RateQuery(model=model, at=at, tier=tier, hourly_share=share)
+
+
+def _lines(rates: ResolvedRates, tally: ShapeTally) -> Iterator[ApiBillLine]:
+    for entry in rates.tiers:
         for kind in TokenKind:
             amount = tally.sum(kind, above=entry.above_input_tokens, up_to=entry.up_to_input_tokens)
             if not amount or (kind is TokenKind.REQUEST and kind not in entry.own):
@@ -132,7 +146,8 @@ def _lines(tiers: Sequence[TierRates], tally: ShapeTally, model: str) -> Iterato
             rate = entry.usd_per_mtok.get(kind)
             if rate is None:
                 raise PriceError(
-                    f"{model} has no price for {kind} tokens in {LIBRARY}, and the requests have {amount:,}"
+                    f"{rates.model} has no price for {kind} tokens in {rates.provenance[0].source}, "
+                    f"and the requests have {amount:,}"
                 )
             yield ApiBillLine(
                 kind=kind,

@@ -19,8 +19,16 @@ from genai_prices.types import (
 
 from planner.errors import PriceError
 
-LIBRARY = f"genai-prices {version('genai_prices')}"
+_VERSION = version("genai_prices")
+_READ_ON = {"0.2.3": date(2026, 11, 20)}
+
+LIBRARY = f"genai-prices {_VERSION}"
 """What every bill names as its source; the data is inside the wheel and ages with it."""
+
+
+def library_date() -> date | None:
+    """The day on which the bundled data was the newest published; None for a version that nobody has noted here."""
+    return _READ_ON.get(_VERSION)
 
 
 @cache
@@ -66,6 +74,13 @@ def find_model(model: str) -> tuple[Provider, ModelInfo]:
         f"closest at {provider.id}: {', '.join(real) or 'nothing similar'}"
         f"{f'; elsewhere: {elsewhere}' if elsewhere else ''}"
     )
+
+
+def known_model(matched_model: str) -> ModelInfo | None:
+    """The record with exactly this "provider/model-id", None where the library has none (a model of one's own)."""
+    provider_id, _, model_id = matched_model.partition("/")
+    records = [info for p in snapshot().providers if p.id == provider_id for info in p.models if info.id == model_id]
+    return records[0] if records else None
 
 
 def conditional_prices(info: ModelInfo) -> list[ConditionalPrice]:

@@ -1,6 +1,6 @@
 """From a library record to plain rates: one table of USD per million tokens by context tier, for one day."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from decimal import Decimal
@@ -10,8 +10,8 @@ from itertools import pairwise
 from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, TieredPrices
 
 from planner.errors import InputError, PriceError
-from pricing.library import LIBRARY, day_windows, in_utc
-from pricing.types import TokenKind
+from pricing.library import LIBRARY, day_windows, find_model, in_utc, library_date, pricing_url
+from pricing.types import Provenance, TokenKind
 
 STANDARD = "standard"
 """The service tier of a call that asks for nothing special."""
@@ -48,29 +48,61 @@ class TierRates:
     own: frozenset[TokenKind]
 
 
-def resolve_rates(
-    info: ModelInfo, model: str, at: datetime, *, tier: str = STANDARD, hourly_share: Sequence[float] | None = None
-) -> tuple[TierRates, ...]:
-    """The rates of `info` on the day of `at`, one entry per context tier, shortest prompts first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateQuery:
+    """What somebody wants to know the price of.
 
-    A price that depends on the hour is averaged over the 24 hours of the UTC day, weighted by `hourly_share` (24
-    weights, the first for 00:00-01:00 UTC, of any scale) or evenly. Worked: 0.30 USD in 7 hours and 0.15 in 17 hours
-    average to (7 * 0.30 + 17 * 0.15) / 24 = 0.19375 USD. Raises `PriceError` for a tier without a price.
+    `hourly_share` are 24 weights of any scale, the first for 00:00-01:00 UTC; None spreads traffic evenly.
     """
-    context = _context(info, model, at, tier)
-    moments = _moments(info, at, hourly_share)
-    prices = [(info.get_prices(moment, context), weight) for moment, weight in moments]
+
+    model: str  # "provider/model-id"
+    at: datetime
+    tier: str = STANDARD
+    hourly_share: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedRates:
+    """The answer to a `RateQuery`: one entry per context tier, shortest prompts first."""
+
+    model: str
+    matched_model: str
+    context_window: int | None
+    tiers: tuple[TierRates, ...]
+    provenance: tuple[Provenance, ...]
+
+
+Resolve = Callable[[RateQuery], ResolvedRates]
+"""Where rates come from: the library, a price file laid over it, or a lock. Raises `PriceError` if it has no answer."""
+
+
+def library_rates(query: RateQuery) -> ResolvedRates:
+    """The published rates in force on the day of `query.at`.
+
+    A price that depends on the hour is averaged over the 24 hours of the UTC day. Worked: 0.30 USD in 7 hours and 0.15
+    in 17 hours average to (7 * 0.30 + 17 * 0.15) / 24 = 0.19375 USD. Raises `PriceError` for an unknown model, a tier
+    without a price and a model without a price per token.
+    """
+    provider, info = find_model(query.model)
+    context = _context(info, query)
+    prices = [(info.get_prices(moment, context), weight) for moment, weight in _moments(info, query)]
     thresholds = sorted({start for price, _ in prices for start in _tier_starts(price)})
-    edges = [0, *thresholds]
     tiers = []
-    for above, up_to in zip(edges, [*thresholds, None], strict=True):
+    for above, up_to in zip([0, *thresholds], [*thresholds, None], strict=True):
         cells = [(_rates_above(price, above), weight) for price, weight in prices]
         own = frozenset(kind for rates, _ in cells for kind in rates)
-        filled = [(_with_fallbacks(rates), weight) for rates, weight in cells]
+        filled = [(with_fallbacks(rates), weight) for rates, weight in cells]
         rates = {kind: _mean(kind, filled) for kind in TokenKind if all(kind in cell for cell, _ in filled)}
         tiers.append(TierRates(above_input_tokens=above, up_to_input_tokens=up_to, usd_per_mtok=rates, own=own))
-    _refuse_unpriced(tiers, model)
-    return tuple(tiers)
+    _refuse_unpriced(tiers, query.model)
+    source = Provenance(layer="library", source=LIBRARY, source_url=pricing_url(provider), as_of=library_date())
+    return ResolvedRates(
+        model=query.model,
+        matched_model=f"{provider.id}/{info.id}",
+        context_window=info.context_window,
+        tiers=tuple(tiers),
+        provenance=(source,),
+    )
 
 
 def tiers_of(info: ModelInfo) -> tuple[str, ...]:
@@ -79,7 +111,7 @@ def tiers_of(info: ModelInfo) -> tuple[str, ...]:
     return tuple(sorted({value for variant in priced for value in variant.when.values()}))
 
 
-def describe_windows(info: ModelInfo, model: str, at: datetime) -> tuple[str, ...]:
+def describe_windows(info: ModelInfo, at: datetime) -> tuple[str, ...]:
     """The hours of the day with a price of their own as text; empty where the price is the same all day."""
     lines = []
     for window in day_windows(info):
@@ -90,7 +122,8 @@ def describe_windows(info: ModelInfo, model: str, at: datetime) -> tuple[str, ..
     return tuple(lines)
 
 
-def _context(info: ModelInfo, model: str, at: datetime, tier: str) -> dict[str, str]:
+def _context(info: ModelInfo, query: RateQuery) -> dict[str, str]:
+    model, at, tier = query.model, query.at, query.tier
     if tier == STANDARD:
         return {}
     variants = [v for v in info.price_variants or () if tier in v.when.values()]
@@ -109,8 +142,9 @@ def _context(info: ModelInfo, model: str, at: datetime, tier: str) -> dict[str, 
     return {key: value for variant in active for key, value in variant.when.items()}
 
 
-def _moments(info: ModelInfo, at: datetime, hourly_share: Sequence[float] | None) -> list[tuple[datetime, Fraction]]:
-    weights = _hour_weights(hourly_share)
+def _moments(info: ModelInfo, query: RateQuery) -> list[tuple[datetime, Fraction]]:
+    weights = _hour_weights(query.hourly_share)
+    at = query.at
     windows = day_windows(info)
     if not windows:
         return [(in_utc(at), Fraction(1))]
@@ -155,7 +189,8 @@ def _rates_above(price: ModelPrice, input_tokens: int) -> dict[TokenKind, Decima
     return rates
 
 
-def _with_fallbacks(rates: Mapping[TokenKind, Decimal]) -> dict[TokenKind, Decimal]:
+def with_fallbacks(rates: Mapping[TokenKind, Decimal]) -> dict[TokenKind, Decimal]:
+    """`rates` with the kinds that have no rate of their own at the rate of the kind they are billed as."""
     filled = dict(rates)
     for kind, parent in _BILLED_AS.items():
         if kind not in filled and parent in filled:

@@ -60,8 +60,22 @@ class ApiBillLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Why a rate is what it is: which layer set it, from which source, as of which day (None where nobody says)."""
+
+    layer: str  # "library", "organisation", "scenario", "discount" or "lock"
+    source: str
+    source_url: str | None
+    as_of: date | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiBill:
-    """What a histogram of request shapes costs on one model at one moment; not rounded."""
+    """What a histogram of request shapes costs on one model at one moment; not rounded.
+
+    `provenance` names every layer that had a say in the rates, the deciding one first.
+    """
 
     model: str  # "provider/model" as asked for
     matched_model: str  # the library's own id
@@ -71,6 +85,7 @@ class ApiBill:
     total_usd: Decimal
     source: str  # library name and version
     source_url: str | None
+    provenance: tuple[Provenance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +129,7 @@ class RateCard:
     next_change: date | None
     source: str
     source_url: str | None
+    provenance: tuple[Provenance, ...] = ()
 
 
 class Term(StrEnum):
