@@ -43,6 +43,7 @@ Curves = Mapping[str, CapacityCurve | Shortfall]
 
 _EDGES_PER_OPTION = 300
 _CHART_POINTS = 240
+_HEADROOM = 100.0
 _TOLERANCE = 1e-9
 _UNSAID = Verdict(headline="", paragraph="", cautions=())
 
@@ -54,14 +55,18 @@ def planned_requests_per_day(scenario: Scenario, workload: Workload) -> float:
 
 
 def size_fleets(inputs: PlanInputs) -> Curves:
-    """Simulate how much each profile carries within the service level, up to the plan's peak hour. The slow part."""
+    """Simulate how much each profile carries within the service level. The slow part.
+
+    Up to a hundred times the plan's peak hour or the largest fleet that is simulated, because break-even may lie far
+    from the plan and large fleets smooth bursts that small ones cannot.
+    """
     scenario, demand = inputs.scenario, inputs.scenario.workload
     growth = max(demand.growth_frac_per_month.mid, 0.0)
     last = (1.0 + growth) ** (scenario.horizon_months - 1)
     peak = planned_requests_per_day(scenario, inputs.workload) / SECONDS_PER_DAY * last * max(inputs.week.weights)
     slo = scenario.slo.slo
     return {
-        key: capacity_curve(profile, inputs.workload, slo, max_requests_per_s=peak)
+        key: capacity_curve(profile, inputs.workload, slo, max_requests_per_s=peak * _HEADROOM)
         for key, profile in sorted(inputs.profiles.items())
     }
 

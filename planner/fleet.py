@@ -52,11 +52,12 @@ def replicas_needed(curve: CapacityCurve, requests_per_s: Array) -> Array:
 def machines_needed(
     curve: CapacityCurve, requests_per_s: Array, rules: FleetRules, replicas_per_machine: Array
 ) -> Array:
-    """Whole machines for the need, at least `min_replicas`, plus the spare replicas.
+    """Whole machines for the need plus the spare replicas, at least `min_replicas` of them.
 
-    ceil((max(needed, min_replicas) + spare_replicas) / floor(replicas_per_machine)); shapes broadcast.
+    ceil(max(needed + spare_replicas, min_replicas) / floor(replicas_per_machine)); shapes broadcast. The replicas are
+    those of `planner.capacity.plan_hours`.
     """
-    replicas = np.maximum(replicas_needed(curve, requests_per_s), rules.min_replicas) + rules.spare_replicas
+    replicas = np.maximum(replicas_needed(curve, requests_per_s) + rules.spare_replicas, rules.min_replicas)
     return np.asarray(np.ceil(replicas / np.floor(replicas_per_machine)))
 
 
@@ -76,7 +77,7 @@ def step_rates_per_s(curve: CapacityCurve, rules: FleetRules, replicas_per_machi
     """The first `count` rates [1/s] above which one more machine is needed: the edges of the staircase, ascending."""
     limits = np.array(curve.max_requests_per_s)
     last = curve.replicas[-1]
-    first = -(-(rules.min_replicas + rules.spare_replicas) // replicas_per_machine)
+    first = max(-(-max(rules.min_replicas, rules.spare_replicas) // replicas_per_machine), 1)
     replicas = np.arange(first, first + count) * replicas_per_machine - rules.spare_replicas
     held = np.searchsorted(curve.replicas, replicas, side="right") - 1
     within = np.where(held >= 0, limits[np.maximum(held, 0)], 0.0)

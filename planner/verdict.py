@@ -196,7 +196,7 @@ def _quality(plan: Plan) -> Iterator[str]:
     synthetic = sorted({p.provenance.model for p in plan.profiles.values() if p.provenance.is_synthetic})
     if synthetic:
         yield (
-            f"This is about money only: {', '.join(synthetic)} has random weights: its speed and memory are real, but "
+            f"This is about money only. {', '.join(synthetic)} has random weights; its speed and memory are real, but "
             "its quality cannot be compared with any API model; for a real decision run `breakeven measure --gguf "
             "YOUR_MODEL.gguf` or `breakeven measure --endpoint URL --model NAME` and plan with that profile."
         )

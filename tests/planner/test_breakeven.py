@@ -1,0 +1,66 @@
+"""Crossings on staircases whose answers are known."""
+
+import numpy as np
+import pytest
+
+from planner.breakeven import Array, break_even, crossings, search_volumes
+from planner.draws import Draws, draws_from
+
+MID = draws_from([{"requests_per_day": 1000.0, "fixed": 100.0}])
+
+
+def staircase(draws: Draws) -> Array:
+    """100 a step of 1,000 requests/day plus a fixed part, against 0.11 a request."""
+    volume = draws.values["requests_per_day"]
+    return np.asarray(draws.values["fixed"] + 100.0 * np.ceil(volume / 1000.0) - 0.11 * volume)
+
+
+EDGES = np.arange(1, 300) * 1000.0
+
+
+def test_all_three_crossings_of_a_staircase() -> None:
+    """fixed 65: step n covers up to 1000 n at 65 + 100 n; the API costs 110 n at its end.
+
+    At 7,000 the step costs 765 and the API 770: cheaper from 765 / 0.11 = 6,954.5 on; above 7,000 it is 865 and the API
+    770: dearer again until 865 / 0.11 = 7,863.6 ... and so on: the gap at the start of step n + 1 is
+    165 + 100 n - 110 n > 0 for n < 16.5. So up to step 8 there are crossings at 6,954.5, 7,000 and 7,863.6.
+    """
+    world = draws_from([{"requests_per_day": 1000.0, "fixed": 65.0}])
+    volumes = np.concatenate([EDGES, EDGES * (1 + 1e-8)])
+    found = crossings(staircase, world, np.unique(np.append(volumes[volumes < 7990], [100.0, 7990.0])))
+    assert [c.requests_per_day for c in found] == pytest.approx([6954.5454, 7000.0, 7863.6364], abs=1e-3)
+    assert [c.self_host_cheaper_above for c in found] == [True, False, True]
+
+
+def test_the_range_spans_crossings_and_worlds() -> None:
+    worlds = draws_from([{"requests_per_day": 1000.0, "fixed": fixed} for fixed in (65.0, 30.0, 300.0)])
+    mid = draws_from([{"requests_per_day": 1000.0, "fixed": 65.0}])
+    found = break_even(staircase, mid, worlds, np.geomspace(100.0, 1e6, 400), EDGES)
+    # fixed 30: first at the very end of step 3, 330 = 0.11 * 3,000; the coarse search of worlds may see the next step's
+    assert found.low is not None
+    assert 2_990 <= found.low <= 4_000
+    # fixed 300: first 3,300 / 0.11 = 30,000, last in step 40 at 4,300 / 0.11 = 39,091
+    assert found.high == pytest.approx(39_091, rel=0.04)
+    assert found.worlds_without == 0
+
+
+def test_no_break_even_is_no_number() -> None:
+    found = break_even(lambda draws: np.ones(draws.worlds), MID, MID, search_volumes(1000.0), np.zeros(0))
+    assert found.crossings == ()
+    assert not found.always_cheaper
+    assert found.low is None
+    assert found.high is None
+    assert found.worlds_without == 1
+
+
+def test_always_cheaper_is_said() -> None:
+    found = break_even(lambda draws: -np.ones(draws.worlds), MID, MID, search_volumes(1000.0), np.zeros(0))
+    assert found.always_cheaper
+    assert found.worlds_without == 0
+
+
+def test_a_case_without_break_even_opens_the_range() -> None:
+    worlds = draws_from([{"requests_per_day": 1000.0, "fixed": fixed} for fixed in (65.0, 1e12)])
+    found = break_even(staircase, MID, worlds, np.geomspace(100.0, 1e6, 400), EDGES)
+    assert found.high is None
+    assert found.worlds_without == 1

@@ -1,0 +1,230 @@
+"""Schedules against hand-worked cases and against laws that any schedule obeys."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from planner.capacity import CapacityCurve, FleetRules
+from planner.cost import (
+    ApiOption,
+    AssetTerms,
+    Frame,
+    Option,
+    OwnOption,
+    RentOption,
+    asset_entries,
+    cash_usd,
+    cost_lines,
+    ledger,
+    levelised_cost_usd_per_month,
+    period_start,
+    pnl_usd,
+)
+from planner.draws import Draws, draws_from, each_at
+from planner.fleet import week_of
+from planner.workload import flat_week, servegen_week
+from pricing.hardware import purchase_offer, rental_offer
+
+CURVE = CapacityCurve(
+    replicas=(1, 2, 3),
+    max_requests_per_s=(1.0, 2.0, 3.0),
+    busy_s_per_request=1.0,
+    requests_outside_hull_frac=0.0,
+)
+RENT = RentOption(id="r", offer=rental_offer("aws-c7a-large"), curve=CURVE)
+OWN = OwnOption(id="o", offer=purchase_offer("cpu-1p-8c"), curve=CURVE)
+WORLD = {
+    "requests_per_day": 86_400.0,
+    "growth_frac_per_month": 0.0,
+    "cached_input_frac": 0.0,
+    "throughput_ratio": 1.0,
+    "api_price_drift_frac_per_year": 0.0,
+    "rental_price_drift_frac_per_year": 0.0,
+    "discount_rate_frac_per_year": 0.1,
+    "electricity_usd_per_kwh": 0.1,
+    "pue_ratio": 1.5,
+    "colocation_usd_per_kw_month": 200.0,
+    "support_frac_per_year": 0.1,
+    "staff_fte": 0.5,
+    "staff_usd_per_fte_year": 120_000.0,
+    "network_frac_of_hardware": 0.1,
+    "resale_frac_of_book_value": 0.5,
+    "r/usd_per_h": 0.5,
+    "r/replicas_per_machine": 1.0,
+    "o/price_usd": 4_800.0,
+    "o/life_years": 4.0,
+    "o/residual_frac": 0.1,
+    "o/idle_w": 50.0,
+    "o/loaded_w": 150.0,
+    "o/replicas_per_machine": 2.0,
+}
+
+
+def api(months: int, usd_per_request: list[float] | None = None) -> ApiOption:
+    prices = np.full(months, 1e-4) if usd_per_request is None else np.array(usd_per_request)
+    return ApiOption(
+        id="a",
+        matched_model="a",
+        source="a test",
+        source_url=None,
+        kinds=("input",),
+        cached_levels=(0.0,),
+        tokens_per_request=np.full((1, 1, months), 1000.0),
+        usd_per_request=prices[np.newaxis, np.newaxis, :],
+    )
+
+
+def frame(months: int = 36, *, scale_by_hour: bool = False, spare: int = 1) -> Frame:
+    shape = servegen_week() if scale_by_hour else flat_week()
+    rules = FleetRules(spare_replicas=spare, scale_by_hour=scale_by_hour)
+    return Frame(horizon_months=months, week=week_of(shape), rules=rules)
+
+
+def asset(machines: list[float], **terms: float) -> tuple[np.ndarray, np.ndarray]:
+    entries = asset_entries(
+        "a machine", np.array([machines]), AssetTerms(**{k: np.array([v]) for k, v in terms.items()}), basis="a test"
+    )
+    return cash_usd(entries)[0], pnl_usd(entries)[0]
+
+
+def test_hardware_sold_after_three_of_four_years_at_book_value() -> None:
+    cash, pnl = asset([1.0] * 36, price_usd=8760.0, life_months=48.0, residual_frac=0.0, resale_frac_of_book=1.0)
+    assert cash[0] == 8760.0
+    assert cash[36] == pytest.approx(-2190.0)  # 12 of 48 months are left: a quarter of the price
+    assert pnl[1:] == pytest.approx([182.5] * 36)
+    assert cash.sum() == pytest.approx(pnl.sum()) == pytest.approx(6570.0)
+
+
+def test_hardware_sold_below_book_value_loses_the_rest_in_the_last_month() -> None:
+    cash, pnl = asset([1.0] * 36, price_usd=8760.0, life_months=48.0, residual_frac=0.0, resale_frac_of_book=0.6)
+    assert cash[36] == pytest.approx(-0.6 * 2190.0)
+    assert pnl[36] == pytest.approx(182.5 + 0.4 * 2190.0)
+
+
+def test_a_machine_is_replaced_at_the_end_of_its_life() -> None:
+    cash, pnl = asset([1.0] * 5, price_usd=100.0, life_months=2.0, residual_frac=0.2, resale_frac_of_book=1.0)
+    # bought in months 0, 2 and 4; sold for 20 in 2 and 4, for 60 (half through its life) in 5
+    assert cash.tolist() == pytest.approx([100.0, 0.0, 80.0, 0.0, 80.0, -60.0])
+    assert pnl.tolist() == pytest.approx([0.0, 40.0, 40.0, 40.0, 40.0, 40.0])
+
+
+def test_growth_buys_the_month_before_it_serves() -> None:
+    cash, pnl = asset([1.0, 1.0, 3.0], price_usd=100.0, life_months=10.0, residual_frac=0.0, resale_frac_of_book=0.0)
+    assert cash.tolist() == pytest.approx([100.0, 0.0, 200.0, 0.0])
+    assert pnl.tolist() == pytest.approx([0.0, 10.0, 10.0, 30.0 + 70.0 + 2 * 90.0])
+
+
+@given(
+    st.lists(st.integers(0, 3), min_size=1, max_size=60),
+    st.floats(1.0, 1e5),
+    st.integers(1, 80),
+    st.floats(0.0, 1.0),
+    st.floats(0.0, 1.0),
+)
+def test_cash_and_pnl_agree_over_the_life(
+    added: list[int], price: float, life: int, residual: float, resale: float
+) -> None:
+    cash, pnl = asset(
+        np.cumsum(added).astype(float).tolist(),
+        price_usd=price,
+        life_months=float(life),
+        residual_frac=residual,
+        resale_frac_of_book=resale,
+    )
+    assert cash.sum() == pytest.approx(pnl.sum(), rel=1e-9, abs=1e-6)
+
+
+def test_a_rented_machine_costs_the_full_rent_at_thirty_percent_utilisation() -> None:
+    worlds = each_at(draws_from([WORLD]), "requests_per_day", [0.3 * 86_400, 86_400])
+    idle, busy = (entry[:, 1] for entry in [ledger(RENT, frame(spare=0), worlds)[0].cash_usd][0][:, np.newaxis])
+    assert idle[0] == busy[0] == pytest.approx(730 * 0.5)
+
+
+def test_an_announced_rise_is_paid_from_its_month_on() -> None:
+    priced = api(3, [1e-4, 2e-4, 2e-4])
+    cash = cash_usd(ledger(priced, frame(3), draws_from([WORLD])))[0]
+    requests = 86_400 * 730 / 24
+    assert cash.tolist() == pytest.approx([0.0, requests * 1e-4, requests * 2e-4, requests * 2e-4])
+
+
+def test_without_traffic_the_api_is_free_and_the_fleet_is_not() -> None:
+    nothing = draws_from([WORLD | {"requests_per_day": 0.0}])
+    assert cash_usd(ledger(api(36), frame(), nothing)).sum() == 0.0
+    rent = cash_usd(ledger(RENT, frame(), nothing))[0]
+    assert rent[1] == pytest.approx(730 * 0.5 + 5000.0)  # the spare replica and the staff stay
+
+
+@pytest.mark.parametrize("option", [api(36), RENT, OWN], ids=["api", "rent", "own"])
+@settings(max_examples=25)
+@given(factor=st.floats(1.0, 5.0), volume=st.floats(1e3, 1e6), growth=st.floats(0.0, 0.1))
+def test_more_traffic_never_costs_less(option: Option, factor: float, volume: float, growth: float) -> None:
+    world = draws_from([WORLD | {"growth_frac_per_month": growth}])
+    low, high = levelised_cost_usd_per_month(
+        option, frame(), each_at(world, "requests_per_day", [volume, volume * factor])
+    )
+    assert low <= high * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("option", [api(36), RENT, OWN], ids=["api", "rent", "own"])
+@given(growth=st.floats(-0.05, 0.1), life=st.floats(1.0, 6.0))
+def test_cash_and_pnl_of_every_option_agree_over_the_horizon(option: Option, growth: float, life: float) -> None:
+    entries = ledger(option, frame(), draws_from([WORLD | {"growth_frac_per_month": growth, "o/life_years": life}]))
+    assert cash_usd(entries).sum() == pytest.approx(pnl_usd(entries).sum(), rel=1e-9)
+
+
+@pytest.mark.parametrize("option", [api(24), RENT, OWN], ids=["api", "rent", "own"])
+def test_many_worlds_at_once_equal_one_by_one(option: Option) -> None:
+    rows = [WORLD, WORLD | {"requests_per_day": 5e5, "growth_frac_per_month": 0.04, "o/life_years": 1.0}]
+    together = levelised_cost_usd_per_month(option, frame(24, scale_by_hour=True), draws_from(rows))
+    alone = [levelised_cost_usd_per_month(option, frame(24, scale_by_hour=True), draws_from([row]))[0] for row in rows]
+    assert together.tolist() == pytest.approx(alone, rel=1e-12)
+
+
+@pytest.mark.parametrize("option", [api(12), RENT, OWN], ids=["api", "rent", "own"])
+def test_every_price_twice_is_every_cost_twice(option: Option) -> None:
+    doubled = {name: 2 * value if "usd" in name else value for name, value in WORLD.items()}
+    if isinstance(option, ApiOption):
+        twice: Option = dataclasses.replace(option, usd_per_request=2 * option.usd_per_request)
+    else:
+        twice = option
+    once = cash_usd(ledger(option, frame(12), draws_from([WORLD])))
+    assert cash_usd(ledger(twice, frame(12), draws_from([doubled]))) == pytest.approx(2 * once)
+
+
+def test_the_lines_are_the_entries() -> None:
+    entries = ledger(OWN, frame(), draws_from([WORLD]))
+    lines = list(cost_lines("o", entries, "2026-12"))
+    assert sum(line.cash_usd for line in lines) == pytest.approx(float(cash_usd(entries).sum()))
+    assert sum(line.pnl_usd for line in lines) == pytest.approx(float(pnl_usd(entries).sum()))
+    assert [line.month for line in lines] == sorted(line.month for line in lines)
+    for line in lines:
+        assert line.quantity * line.unit_price_usd == pytest.approx(
+            line.cash_usd if line.category != "depreciation" else line.pnl_usd
+        )
+
+
+def test_cached_input_is_interpolated_between_the_priced_levels() -> None:
+    two = dataclasses.replace(
+        api(1),
+        cached_levels=(0.0, 0.5),
+        tokens_per_request=np.full((1, 2, 1), 1000.0),
+        usd_per_request=np.array([[[1e-4], [6e-5]]]),
+    )
+    worlds = each_at(draws_from([WORLD]), "cached_input_frac", [0.0, 0.25, 0.5])
+    requests = 86_400 * 730 / 24
+    costs = cash_usd(ledger(two, frame(1), worlds))[:, 1] / requests
+    assert costs.tolist() == pytest.approx([1e-4, 8e-5, 6e-5])
+
+
+def test_month_names_roll_over_the_year() -> None:
+    assert [period_start("2026-11", month) for month in (0, 1, 2, 3)] == [
+        "2026-11-01", "2026-11-01", "2026-12-01", "2027-01-01",
+    ]  # fmt: skip
+
+
+def test_a_world_is_a_row() -> None:
+    worlds: Draws = draws_from([{"a": 1.0}, {"a": 2.0}])
+    assert worlds.column("a").shape == (2, 1)
