@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,12 +13,14 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from planner.console import emit_json, out
-from planner.errors import InputError
+from planner.errors import InputError, PriceError
 from planner.ranges import Assumption, Range
 from pricing.api import DEFAULT_MODELS, api_models, rate_card
+from pricing.check import AgedTable, ModelCheck, Verdict, aged_rows, check_model, is_priced
 from pricing.hardware import purchase_offers, rental_offers
 from pricing.operations import default_assumptions
 from pricing.rates import STANDARD
+from pricing.second_source import SecondSource, read_second_source
 from pricing.types import ApiModel, PurchaseOffer, RateCard, RentalOffer
 
 
@@ -34,10 +37,11 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object an
 
 
 def register(app: typer.Typer) -> None:
-    """Add `prices list` and `prices show` to the command line."""
+    """Add the `prices` commands to the command line."""
     prices = typer.Typer(help="Look at prices, their sources and their age.", no_args_is_help=True)
     prices.command("list")(list_prices)
     prices.command("show")(show_price)
+    prices.command("check")(check_prices)
     app.add_typer(prices, name="prices")
 
 
@@ -84,6 +88,61 @@ def show_price(
     if later is not None:
         out.print(f"\nannounced change on {later.at.date()}:")
         _print_card(later)
+
+
+def check_prices(
+    models: Annotated[
+        list[str] | None, typer.Argument(help="provider/model-id; default: the recommended ones.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every model that both sources know.")] = False,
+    against: Annotated[Path | None, typer.Option(help="A newer litellm price map than the bundled copy.")] = None,
+    at: Annotated[str, typer.Option(help="Day to compare, ISO date; default today.")] = "",
+    strict: Annotated[bool, typer.Option(help="Fail if sources disagree without a written reason.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask a second source: which API prices agree, which differ and why, and which figures are old.
+
+    Example: breakeven prices check anthropic/claude-haiku-5-5 deepseek/deepseek-v4-flash
+    """
+    now = _day(at)
+    second = read_second_source(against)
+    if everything:
+        known = [f"{m.provider}/{m.id}" for m in api_models()]
+        chosen = [name for name in known if second.rates_of(name) is not None and is_priced(name, now)]
+    else:
+        chosen = models or list(DEFAULT_MODELS)
+    checks = [check_model(name, now, second) for name in chosen]
+    rows = aged_rows(now.date())
+    if as_json:
+        source = {"name": second.name, "copied_on": second.copied_on}
+        emit_json({"second_source": source, "models": [asdict(c) for c in checks], "tables": [asdict(r) for r in rows]})
+    else:
+        _print_checks(checks, second)
+        _print_ages(rows)
+    open_questions = [check.model for check in checks if check.verdict is Verdict.DISAGREE]
+    if strict and open_questions:
+        raise PriceError(f"sources disagree without a written reason on: {', '.join(open_questions)}")
+
+
+def _print_checks(checks: list[ModelCheck], second: SecondSource) -> None:
+    table = [(c.model, c.verdict, c.age) for c in checks]
+    out.print(_table(("model", f"against {second.name}", "age"), table))
+    for check in checks:
+        for d in check.differences:
+            ours, theirs = _maybe(d.ours_usd_per_mtok), _maybe(d.theirs_usd_per_mtok)
+            place = f"{d.tier} {d.kind}" + (f" above {d.above_input_tokens:,}" if d.above_input_tokens else "")
+            out.print(f"{check.model}: {place}: {ours} here, {theirs} there (USD per million)", markup=False)
+        for line in (*check.notes, *([f"reason: {check.reason}"] if check.reason else [])):
+            out.print(f"{check.model}: {line}", markup=False)
+
+
+def _print_ages(rows: list[AgedTable]) -> None:
+    cells = [(r.table, r.rows, r.green, r.amber, r.red, r.placeholders, r.oldest) for r in rows]
+    out.print(_table(("table", "rows", "to 30 days", "to 90", "older", "placeholders", "oldest"), cells))
+
+
+def _maybe(value: Decimal | None) -> str:
+    return "no rate" if value is None else _money(value)
 
 
 def _day(text: str) -> datetime:

@@ -160,7 +160,7 @@ def _rows(file: str, table: str, kind: type[_RowT]) -> list[_RowT]:
     rows: list[_RowT] = []
     seen: set[str] = set()
     for number, entry in enumerate(raw, start=1):
-        key = str(entry.get("id", entry.get("name", "without a name")))
+        key = str(entry.get("id") or entry.get("name") or entry.get("model") or "without a name")
         try:
             rows.append(kind.model_validate(entry))
         except ValidationError as error:
@@ -179,3 +179,19 @@ def _plain(row: BaseModel, **converted: object) -> dict[str, Any]:
 
 def _range(value: _RangeRow | float) -> Range:
     return value.value() if isinstance(value, _RangeRow) else certain(value)
+
+
+class _DifferenceRow(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(pattern=r"^[^/]+/.+$")
+    reason: str = Field(min_length=20)
+    source_url: str = Field(pattern=r"^https?://")
+    checked_on: date
+
+
+@cache
+def load_known_differences() -> Mapping[str, str]:
+    """Why the sources differ on a model, by "provider/model-id", where somebody has looked into it."""
+    rows = _rows("known_differences.toml", "difference", _DifferenceRow)
+    return {row.model: f"{row.reason} ({row.source_url}, {row.checked_on})" for row in rows}

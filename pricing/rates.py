@@ -136,8 +136,9 @@ def _context(info: ModelInfo, query: RateQuery) -> dict[str, str]:
         since = f"; it is known from {min(starts)} on" if starts else ""
         raise PriceError(f'{model} has no "{tier}" price on {in_utc(at).date()} in {LIBRARY}{since}')
     priced = {key for variant in active for key in variant.prices.__dict__}
+    needed = info.get_prices(in_utc(at)).__dict__
     for kind in (TokenKind.INPUT, TokenKind.OUTPUT):
-        if _PRICE_KEY[kind] not in priced:
+        if _PRICE_KEY[kind] in needed and _PRICE_KEY[kind] not in priced:
             raise PriceError(f'{model}: the "{tier}" price in {LIBRARY} says nothing about {kind} tokens')
     return {key: value for variant in active for key, value in variant.when.items()}
 
