@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.draws import Draws, each_at, paired_with
+from planner.draws import Draws
 
 Array = NDArray[np.floating[Any]]
-Difference = Callable[[Draws], Array]
-"""Self-hosting minus API in USD per month, one value per world; `requests_per_day` is what gets varied."""
+Difference = Callable[[Draws], Callable[[Array], Array]]
+"""Given worlds, a function from volumes [requests/day], shape (worlds, n), to self-hosting minus API [USD/month]."""
 
 VOLUME = "requests_per_day"
 GRID_POINTS = 400
 WORLD_GRID_POINTS = 240
 _JUST_ABOVE = 1e-8  # more than the tolerance with which a rate still fits on a step
-_HALVINGS = 50
+_HALVINGS = 40
 _WORLD_HALVINGS = 12
 
 
@@ -54,41 +54,36 @@ def crossings(difference: Difference, world: Draws, volumes: Array) -> tuple[Cro
     Two crossings closer together than neighbouring volumes cancel and are not seen; pass the edges of the staircase
     (both sides of each) among the volumes to see those at the steps.
     """
-    cheaper = difference(each_at(world, VOLUME, volumes)) <= 0.0
+    at = difference(world)
+    cheaper = (at(volumes[np.newaxis, :]) <= 0.0)[0]
     changes = np.flatnonzero(cheaper[1:] != cheaper[:-1])
     if changes.size == 0:
         return ()
-    base = each_at(world, VOLUME, volumes[changes])
-    at = _halve(difference, base, volumes[changes], volumes[changes + 1], cheaper[changes], _HALVINGS)
+    low, high = volumes[np.newaxis, changes], volumes[np.newaxis, changes + 1]
+    found = _halve(at, low, high, cheaper[np.newaxis, changes], _HALVINGS)[0]
     return tuple(
         Crossing(requests_per_day=float(volume), self_host_cheaper_above=bool(above))
-        for volume, above in zip(at, cheaper[changes + 1], strict=True)
+        for volume, above in zip(found, cheaper[changes + 1], strict=True)
     )
 
 
 def break_even(difference: Difference, mid: Draws, worlds: Draws, volumes: Array, edges: Array) -> BreakEven:
     """Search `volumes` (ascending, > 0) for crossings, in the mid world also at the `edges` of the staircase.
 
-    The other worlds are searched on a coarser grid: a window in which the other side is cheaper and that is narrower than
-    the ratio of two of its points (7 % over 7 decades) may stay unseen there.
+    The other worlds are searched on a coarser grid: a window in which the other side is cheaper and that is narrower
+    than the ratio of two of its points (7 % over 7 decades) may stay unseen there.
     """
     inside = edges[(edges > volumes[0]) & (edges < volumes[-1])]
     fine = np.unique(np.concatenate([volumes, inside, inside * (1 + _JUST_ABOVE)]))
     found = crossings(difference, mid, fine)
     coarse = np.geomspace(volumes[0], volumes[-1], WORLD_GRID_POINTS)
-    cheaper = (difference(each_at(worlds, VOLUME, coarse)) <= 0.0).reshape(worlds.worlds, coarse.size)
+    at = difference(worlds)
+    cheaper = at(np.broadcast_to(coarse, (worlds.worlds, coarse.size))) <= 0.0
     changes = cheaper[:, 1:] != cheaper[:, :-1]
-    crossing = changes.any(axis=1)
-    ends = np.concatenate([changes.argmax(axis=1), changes.shape[1] - 1 - changes[:, ::-1].argmax(axis=1)])
-    rows = np.tile(np.arange(worlds.worlds), 2)
-    keep = np.tile(crossing, 2)
-    ends, rows = ends[keep], rows[keep]
-    base = Draws(worlds=rows.size, values={name: column[rows] for name, column in worlds.values.items()})
-    spread: list[float] = [c.requests_per_day for c in found]
-    if rows.size:
-        spread += _halve(
-            difference, base, coarse[ends], coarse[ends + 1], cheaper[rows, ends], _WORLD_HALVINGS
-        ).tolist()
+    first, last = changes.argmax(axis=1), changes.shape[1] - 1 - changes[:, ::-1].argmax(axis=1)
+    ends = np.stack([first, last], axis=1)
+    located = _halve(at, coarse[ends], coarse[ends + 1], np.take_along_axis(cheaper, ends, axis=1), _WORLD_HALVINGS)
+    spread = [c.requests_per_day for c in found] + located[changes.any(axis=1)].ravel().tolist()
     never = ~cheaper.any(axis=1)
     return BreakEven(
         searched_from=float(volumes[0]),
@@ -103,12 +98,12 @@ def break_even(difference: Difference, mid: Draws, worlds: Draws, volumes: Array
 
 
 def _halve(
-    difference: Difference, base: Draws, low: Array, high: Array, cheaper_below: NDArray[np.bool_], halvings: int
+    at: Callable[[Array], Array], low: Array, high: Array, cheaper_below: NDArray[np.bool_], halvings: int
 ) -> Array:
     """Bisect all brackets at once; a jump is located like a root."""
     for _ in range(halvings):
         middle = np.sqrt(low * high)
-        same = (difference(paired_with(base, VOLUME, middle)) <= 0.0) == cheaper_below
+        same = (at(middle) <= 0.0) == cheaper_below
         low, high = np.where(same, middle, low), np.where(same, high, middle)
     return high
 

@@ -342,8 +342,8 @@ def _staff(frame: Frame, draws: Draws) -> Entry:
 
 def _running(category: str, item: str, quantity: Array, unit: str, unit_price_usd: Array, basis: str) -> Entry:
     """A cost of months 1..horizon that is paid and borne in the month it arises."""
-    padded = np.pad(quantity, ((0, 0), (1, 0)))
-    price = np.pad(np.broadcast_to(unit_price_usd, quantity.shape), ((0, 0), (1, 0)))
+    padded, price = np.zeros((2, quantity.shape[0], quantity.shape[1] + 1))
+    padded[:, 1:], price[:, 1:] = quantity, unit_price_usd
     usd = padded * price
     return _entry(category, item, unit, basis, padded, price, usd, usd)
 

@@ -3,7 +3,7 @@
 `size_fleets` is the slow part (it simulates); `make_plan` is fast enough to follow a slider. Both are pure.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -216,13 +216,20 @@ def _fleet(option: RentOption | OwnOption, frame: Frame, mid: Draws, inputs: Pla
 
 
 def _difference(hosts: Sequence[Option], apis: Sequence[ApiOption], frame: Frame) -> Difference:
-    """Cheapest self-hosted minus cheapest API option in each world [USD/month]."""
+    """Cheapest self-hosted minus cheapest API option; a token bill is proportional to volume and priced only once."""
 
-    def difference(draws: Draws) -> Array:
-        own = cheapest_of([levelised_cost_usd_per_month(option, frame, draws) for option in hosts])
-        return np.asarray(own - cheapest_of([levelised_cost_usd_per_month(option, frame, draws) for option in apis]))
+    def on(worlds: Draws) -> Callable[[Array], Array]:
+        one_a_day = each_at(worlds, VOLUME, [1.0])
+        per_daily_request = cheapest_of([levelised_cost_usd_per_month(api, frame, one_a_day) for api in apis])
 
-    return difference
+        def at(volumes: Array) -> Array:
+            draws = each_at(worlds, VOLUME, volumes)
+            own = cheapest_of([levelised_cost_usd_per_month(host, frame, draws) for host in hosts])
+            return np.asarray(own.reshape(volumes.shape) - per_daily_request[:, np.newaxis] * volumes)
+
+        return at
+
+    return on
 
 
 def _edges(hosts: Sequence[Option], frame: Frame, mid: Draws) -> Array:

@@ -50,13 +50,12 @@ def one_at_a_time(assumptions: Sequence[Assumption]) -> tuple[tuple[str, ...], D
 
 
 def each_at(draws: Draws, name: str, values: ArrayLike) -> Draws:
-    """Every world once for each of `values` of the assumption `name`: world-major, worlds * len(values) in all."""
+    """Every world once for each of its `values` of the assumption `name`, world by world.
+
+    `values` has the shape (worlds, n), or (n,) where all worlds get the same; the result holds worlds * n worlds.
+    """
     points = np.asarray(values, dtype=float)
-    repeated: dict[str, Array] = {key: np.repeat(column, points.size) for key, column in draws.values.items()}
-    repeated[name] = np.tile(points, draws.worlds)
-    return Draws(worlds=draws.worlds * points.size, values=repeated)
-
-
-def paired_with(draws: Draws, name: str, values: Array) -> Draws:
-    """The same worlds with the assumption `name` replaced, one value per world."""
-    return Draws(worlds=draws.worlds, values={**draws.values, name: values})
+    points = np.broadcast_to(points, (draws.worlds, points.shape[-1]))
+    repeated: dict[str, Array] = {key: np.repeat(column, points.shape[1]) for key, column in draws.values.items()}
+    repeated[name] = points.ravel()
+    return Draws(worlds=points.size, values=repeated)

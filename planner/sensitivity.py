@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from planner.breakeven import Difference
+from planner.breakeven import VOLUME, Difference
 from planner.draws import one_at_a_time
 from planner.ranges import Assumption
 
@@ -32,7 +32,7 @@ class TornadoBar:
 def tornado(assumptions: Sequence[Assumption], difference: Difference) -> tuple[TornadoBar, ...]:
     """A bar for every uncertain assumption, the widest swing first, then by name."""
     names, worlds = one_at_a_time(assumptions)
-    values = difference(worlds)
+    values = difference(worlds)(worlds.column(VOLUME))[:, 0]
     by_name = {a.name: a for a in assumptions}
     bars = [
         TornadoBar(
