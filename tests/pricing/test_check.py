@@ -50,7 +50,7 @@ def test_a_disagreement_shows_both_numbers() -> None:
 
 
 def test_unknown_to_the_second_source_is_said_and_no_agreement() -> None:
-    assert check_model("arcee/trinity-mini", NOON, read_second_source()).verdict is Verdict.UNKNOWN
+    assert check_model("arcee/trinity-large-thinking", NOON, read_second_source()).verdict is Verdict.UNKNOWN
 
 
 def test_peak_hours_are_compared_at_their_peak_and_weekdays_are_noted() -> None:
