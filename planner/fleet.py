@@ -14,6 +14,7 @@ from planner.workload import WeekShape
 Array = NDArray[np.floating[Any]]
 
 _TOLERANCE = 1e-9  # a rate that equals a step's limit up to rounding still fits on that step
+_TABULATED_MACHINES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +68,36 @@ def machine_hours_per_week(
     """What rent bills in a week: whole machines in whole hours, following the hour's need or the peak's all week."""
     if not rules.scale_by_hour:
         return machines_needed(curve, requests_per_s * week.peak, rules, replicas_per_machine) * HOURS_PER_WEEK
-    total = np.zeros(np.broadcast_shapes(requests_per_s.shape, replicas_per_machine.shape))
-    for weight, hours in zip(week.weights, week.hours, strict=True):
-        total = total + hours * machines_needed(curve, requests_per_s * weight, rules, replicas_per_machine)
+    rates, per_machine = np.broadcast_arrays(requests_per_s, np.floor(replicas_per_machine))
+    total = np.empty(rates.shape)
+    for replicas in np.unique(per_machine).tolist():
+        mine = per_machine == replicas
+        total[mine] = _hours_following_need(curve, rates[mine], week, rules, int(replicas))
     return total
+
+
+def _hours_following_need(
+    curve: CapacityCurve, rates: Array, week: Week, rules: FleetRules, replicas_per_machine: int
+) -> Array:
+    """Machine-hours of a week that follows the need, exact: every hour's staircase laid over the mean rate.
+
+    Each edge of the staircase divided by an hour's weight is a mean rate above which that hour needs one machine more,
+    so the hours up to a rate are counted by one search. Rates beyond the tabulated fleets are added up hour by hour.
+    """
+    edges = step_rates_per_s(curve, rules, replicas_per_machine, _TABULATED_MACHINES)
+    weights, hours = np.array(week.weights), np.array(week.hours)
+    busy = weights > 0
+    steps = (edges[:, np.newaxis] / weights[busy]).ravel()
+    order = np.argsort(steps)
+    gained = np.concatenate([[0.0], np.cumsum(np.broadcast_to(hours[busy], (edges.size, busy.sum())).ravel()[order])])
+    per = np.array([float(replicas_per_machine)])
+    idle = machines_needed(curve, np.zeros(1), rules, per)[0] * HOURS_PER_WEEK
+    total = idle + gained[np.searchsorted(steps[order] * (1 + _TOLERANCE), rates)]
+    beyond = rates * week.peak > edges[-1]
+    if beyond.any():
+        distinct, back = np.unique(rates[beyond], return_inverse=True)
+        total[beyond] = (machines_needed(curve, distinct[:, np.newaxis] * weights, rules, per) @ hours)[back]
+    return np.asarray(np.where(rates > 0, total, idle))
 
 
 def step_rates_per_s(curve: CapacityCurve, rules: FleetRules, replicas_per_machine: int, count: int) -> Array:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from planner.capacity import FleetRules, Slo
 from planner.errors import InputError
@@ -154,6 +155,8 @@ class Candidates:
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{kind} names {', '.join(twice)} more than once")
+        if both := sorted(set(_offers(self.rent)) & set(_offers(self.own))):
+            raise ValueError(f"{', '.join(both)} stands under rent and own; an offer is one or the other")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,9 +232,9 @@ def load_scenario(path: Path) -> Scenario:
         raise InputError(f"{file} is not valid TOML: {error}") from None
     except ValidationError as error:
         lines = key_lines(text)
-        mistakes = [_mistake(found["loc"], found["msg"], lines) for found in error.errors()]
+        mistakes = sorted(_mistake(found, lines) for found in error.errors())
         count = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "a mistake"
-        raise InputError(f"{file} has {count}: " + "; ".join(mistakes)) from None
+        raise InputError(f"{file} has {count}: " + "; ".join(said for _, said in mistakes)) from None
 
 
 def dump_scenario(scenario: Scenario) -> str:
@@ -247,11 +250,21 @@ def _without_none(value: Any) -> Any:
     return value
 
 
-def _mistake(place: tuple[int | str, ...], message: str, lines: dict[tuple[int | str, ...], int]) -> str:
+_IN_OTHER_WORDS = {
+    "missing": "is missing",
+    "unexpected_keyword_argument": "there is no such key",
+    "string_pattern_mismatch": "write the first month as YYYY-MM",
+    "dataclass_type": "give a number or a table with low, mid and high",
+}
+
+
+def _mistake(found: ErrorDetails, lines: dict[tuple[int | str, ...], int]) -> tuple[int, str]:
+    """The line of a mistake (0 where it has none) and what to say about it."""
+    place = found["loc"]
     key = ".".join(str(part) for part in place) or "the file"
-    line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), None)
-    said = message.removeprefix("Value error, ")
-    return f"{key}: {said}" if line is None else f"line {line}, {key}: {said}"
+    line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 0)
+    said = _IN_OTHER_WORDS.get(found["type"], found["msg"].removeprefix("Value error, "))
+    return line, f"line {line}, {key}: {said}" if line else f"{key}: {said}"
 
 
 _TABLE = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")

@@ -1,5 +1,7 @@
 """The vectorised staircase against the scalar one that the capacity side defines."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -36,6 +38,18 @@ def test_one_replica_per_machine_bills_what_the_hour_plan_pays(rate: float, rule
     week = plan_hours(CURVE, rate, shape, rule)  # type: ignore[arg-type]
     hours = machine_hours_per_week(CURVE, np.array([rate]), week_of(shape), rule, np.ones(1))  # type: ignore[arg-type]
     assert hours[0] == pytest.approx(week.replica_hours_per_week)
+
+
+@given(st.lists(request_rates, min_size=1, max_size=5), rules, st.integers(1, 6))
+def test_hours_found_by_search_are_the_hours_added_up(rates: list[float], rule: FleetRules, per_machine: int) -> None:
+    week, per = week_of(servegen_week()), np.array([float(per_machine)])
+    rule = dataclasses.replace(rule, scale_by_hour=True)
+    many = np.array([*rates, 5_000.0])  # the last one is far beyond the tabulated fleets
+    one_by_one = sum(
+        hours * machines_needed(CURVE, many * weight, rule, per)
+        for weight, hours in zip(week.weights, week.hours, strict=True)
+    )
+    assert machine_hours_per_week(CURVE, many, week, rule, per).tolist() == one_by_one.tolist()
 
 
 @given(st.floats(0.0, 20.0), st.floats(1.0, 3.0), rules, st.integers(1, 8))
