@@ -294,29 +294,28 @@ def asset_entries(name: str, in_service: Array, terms: AssetTerms, *, basis: str
     months = 6,570; proceeds 2,190; cash 8,760 - 2,190 = 6,570.
     """
     worlds, horizon = in_service.shape
-    columns = np.arange(horizon + 1)
-    world = np.arange(worlds)
     bought = np.diff(in_service, axis=1, prepend=0.0)
     monthly = terms.price_usd * (1.0 - terms.residual_frac) / terms.life_months
-    purchases, depreciating, sold, proceeds, disposal = (np.zeros((worlds, horizon + 1)) for _ in range(5))
+    purchases, sold, proceeds, disposal = np.zeros((4, worlds, horizon + 1))
+    joining = np.zeros((worlds, horizon + 2))  # machines that begin, less those that end, to bear depreciation
     for month in range(horizon):
-        count = bought[:, month]
-        if not count.any():
-            continue
-        end = np.minimum(month + terms.life_months, horizon).astype(int)
-        lives_on = month + terms.life_months > horizon
-        book = terms.price_usd - monthly * (end - month)
-        sale = np.where(lives_on, terms.resale_frac_of_book * book, book)
-        purchases[:, month] += count
-        depreciating += count[:, np.newaxis] * ((columns > month) & (columns <= end[:, np.newaxis]))
-        sold[world, end] += count
-        proceeds[world, end] += count * sale
-        disposal[world, end] += count * (book - sale)
-        replaced = end < horizon
-        bought[world[replaced], end[replaced]] += count[replaced]
+        rows = np.flatnonzero(bought[:, month])
+        count, life, price = bought[rows, month], terms.life_months[rows], terms.price_usd[rows]
+        end = np.minimum(month + life, horizon).astype(int)
+        book = price - monthly[rows] * (end - month)
+        sale = np.where(month + life > horizon, terms.resale_frac_of_book[rows] * book, book)
+        purchases[rows, month] += count
+        joining[rows, month + 1] += count
+        joining[rows, end + 1] -= count
+        sold[rows, end] += count
+        proceeds[rows, end] += count * sale
+        disposal[rows, end] += count * (book - sale)
+        again = end < horizon
+        bought[rows[again], end[again]] += count[again]
     price = terms.price_usd[:, np.newaxis]
     zero = np.zeros_like(purchases)
     sale_price = np.divide(-proceeds, sold, out=np.zeros_like(sold), where=sold > 0)
+    depreciating = np.cumsum(joining[:, :-1], axis=1)
     depreciation = depreciating * monthly[:, np.newaxis]
     return (
         _entry("purchase", name, "machines", basis, purchases, price + zero, purchases * price, zero),

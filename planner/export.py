@@ -196,7 +196,8 @@ def _cell(value: object) -> str:
     if isinstance(value, int):
         return str(value)
     text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    plain = " ".join(text.splitlines()).replace("\0", " ")
+    return f"'{plain}" if text.startswith(_FORMULA_STARTS) else plain
 
 
 def _json(document: dict[str, Any]) -> bytes:

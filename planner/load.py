@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,15 +36,16 @@ def read_inputs(scenario: Scenario, directory: Path) -> PlanInputs:
     workload, report = read_log(directory / demand.log, max_bad_rows=demand.max_bad_rows)
     machines = (*scenario.candidates.rent, *scenario.candidates.own)
     keys = sorted({key for m in machines if (key := m.profile or scenario.profile)})
+    profiles = {key: load_profile(directory / key) for key in keys}
     apis, excluded = price_api_models(scenario, workload)
     files = [_hashed("request log", demand.log, directory)]
     files += [_hashed("profile", key, directory) for key in keys]
     return PlanInputs(
         scenario=scenario,
-        workload=workload,
+        workload=replace(workload, source=demand.log),
         week=flat_week() if demand.week_shape == "flat" else servegen_week(),
         bad_rows=len(report.bad_rows),
-        profiles={key: load_profile(directory / key) for key in keys},
+        profiles=profiles,
         apis=apis,
         excluded=excluded,
         rentals={m.offer: rental_offer(m.offer) for m in scenario.candidates.rent},

@@ -1,0 +1,91 @@
+"""`breakeven plan` as a user runs it, and what it says when something is wrong."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from plan_case import ONE_AT_A_TIME, SCENARIO, measured, write_case
+
+
+def breakeven(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "measure.cli", *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def verdict(directory: Path) -> dict[str, object]:
+    done = breakeven("plan", str(directory), "--json")
+    assert done.returncode == 0, done.stderr
+    parsed: dict[str, object] = json.loads(done.stdout)
+    return parsed
+
+
+def test_it_writes_the_plan_beside_the_scenario_and_prints_the_verdict(tmp_path: Path) -> None:
+    directory = write_case(tmp_path)
+    done = breakeven("plan", str(directory / "scenario.toml"))
+    assert done.returncode == 0, done.stderr
+    assert "Buy tokens: openai/gpt-4o-mini" in done.stdout
+    assert {file.name for file in (directory / "plan").iterdir()} == {
+        "verdict.json", "costs.csv", "assumptions.csv", "hourly.csv", "report.html", "manifest.json",
+    }  # fmt: skip
+
+
+def test_json_is_one_object_and_equals_the_file(tmp_path: Path) -> None:
+    directory = write_case(tmp_path)
+    assert verdict(directory) == json.loads((directory / "plan" / "verdict.json").read_bytes())
+
+
+def test_a_service_level_that_no_replica_reaches_takes_self_hosting_out_and_still_answers(tmp_path: Path) -> None:
+    found = verdict(write_case(tmp_path, SCENARIO.replace("e2e_s = 1.5", "e2e_s = 0.5")))
+    assert [out["id"] for out in found["excluded"]] == ["aws-c7a-large", "cpu-1p-8c"]  # type: ignore[index]
+    assert "E2E of an empty replica: needs 0.5 s, has 1" in found["excluded"][0]["reason"]  # type: ignore[index]
+    assert found["break_even"] is None
+    assert "there is no self-hosted option to compare it with" in str(found["verdict"])
+
+
+def test_a_model_whose_context_is_too_short_is_out(tmp_path: Path) -> None:
+    limits = dataclasses.replace(ONE_AT_A_TIME.limits, context_tokens=300_000, kv_capacity_tokens=300_000)
+    long = dataclasses.replace(ONE_AT_A_TIME, limits=limits)
+    scenario = SCENARIO.replace("e2e_s = 1.5", "e2e_s = 400")
+    found = verdict(write_case(tmp_path, scenario, long, input_tokens=200_000))
+    assert found["excluded"][0] == {  # type: ignore[index]
+        "id": "openai/gpt-4o-mini",
+        "kind": "api",
+        "reason": "takes at most 128,000 input tokens, but a request of the log has 200,000",
+    }
+
+
+def test_only_api_models_need_no_profile(tmp_path: Path) -> None:
+    cut = SCENARIO[: SCENARIO.index("[[candidates.rent]]")].replace('profile = "profile.json"\n', "")
+    found = verdict(write_case(tmp_path, cut))
+    assert [option["id"] for option in found["options"]] == ["openai/gpt-4o-mini"]  # type: ignore[attr-defined]
+
+
+def test_real_weights_get_no_synthetic_warning(tmp_path: Path) -> None:
+    found = verdict(write_case(tmp_path, profile=measured()))
+    assert "random weights" not in str(found["verdict"])
+    assert "good enough for the task" in str(found["verdict"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "said"),
+    [
+        ('"log.csv"', '"none.csv"', 2, "none.csv"),
+        ('"profile.json"', '"none.json"', 2, "breakeven measure"),
+        ('["openai/gpt-4o-mini"]', '["openai/gpt-17"]', 4, "closest at openai"),
+        ('"cpu-1p-8c"\n', '"cpu-9p"\n', 4, 'no purchase offer "cpu-9p"'),
+        ("pue_ratio = 1.5", "pue_ration = 1.5", 2, 'assumptions."pue_ration" is not known'),
+        ("pue_ratio = 1.5", "pue_ratio = 0", 2, 'assumptions."pue_ratio" must be above 0'),
+    ],
+)
+def test_bad_input_ends_in_one_sentence(tmp_path: Path, old: str, new: str, code: int, said: str) -> None:
+    assert old in SCENARIO
+    done = breakeven("plan", str(write_case(tmp_path, SCENARIO.replace(old, new))))
+    assert done.returncode == code
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not (tmp_path / "plan").exists()
