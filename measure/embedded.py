@@ -23,7 +23,8 @@ def end_with_parent() -> None:
 
 
 def _exit_at_end_of_input() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):
+        pass
     os._exit(0)
 
 
@@ -56,7 +57,11 @@ def main() -> None:
         "step_token_budget": params.n_batch,
     }
     Path(options["facts"]).write_text(json.dumps(facts))
-    server = xllamacpp.Server(params)
+    try:
+        server = xllamacpp.Server(params)
+    except Exception as error:
+        print(error, flush=True)
+        os._exit(1)
     print(f"listening on {server.listening_address}", flush=True)
     signal.pause()
 

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import psutil
-
 from measure.endpoint import Endpoint
+from measure.host import usable_cores
 from measure.modelfile import ModelFile, read_model_file
 from measure.records import EngineFacts
 from planner.errors import EngineError
@@ -34,7 +33,7 @@ class EngineOptions:
     model: Path
     slots: int = 4
     context_tokens: int = 8192
-    threads: int | None = None  # None: one per physical or granted core
+    threads: int | None = None  # None: one per core that this process may use
     port: int | None = None  # None: a free one
     ready_timeout_s: float = 300.0
 
@@ -65,7 +64,7 @@ def embedded_engine(options: EngineOptions, directory: Path) -> Iterator[Running
     model = read_model_file(options.model)
     _check_installed()
     port = _claim_port(options.port)
-    threads = options.threads or _usable_cores()
+    threads = options.threads or usable_cores()
     facts_file, log = directory / "engine.json", directory / "engine.log"
     arguments = {
         "model": str(options.model),
@@ -122,10 +121,6 @@ def _claim_port(wanted: int | None) -> int:
             ) from None
         port: int = probe.getsockname()[1]
     return port
-
-
-def _usable_cores() -> int:
-    return min(len(psutil.Process().cpu_affinity()), psutil.cpu_count(logical=False) or 1) or 1
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, options: EngineOptions, log: Path) -> None:
@@ -214,8 +209,10 @@ def _exit_words(code: int) -> str:
 
 
 def _last_line(log: Path) -> str:
+    """The last line that llama.cpp marked as an error, else the last line."""
     size = log.stat().st_size
     with log.open("rb") as file:
         file.seek(max(0, size - _LOG_TAIL_BYTES))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    errors = [line for line in lines if " E " in line]
+    return (errors or lines or ["it said nothing"])[-1]

@@ -36,8 +36,8 @@ class NonceSource:
     """Numbers that start prompts; none repeats within a run."""
 
     def __init__(self, seed: int) -> None:
-        self._limit = 10**NONCE_DIGITS
-        self._next = seed * 7919 % self._limit
+        self._limit: int = 10**NONCE_DIGITS
+        self._next: int = seed * 7919 % self._limit
 
     def __next__(self) -> int:
         self._next = (self._next + _NONCE_STRIDE) % self._limit

@@ -184,14 +184,55 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Prompt and output length of a level's requests; the name says what kind of load that is."""
+
+    name: str
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to measure: a ladder of single prompts, then every shape at every concurrency.
+
+    `budget_s` bounds the whole sweep, `level_s` one level. The ladder climbs to `longest_input_tokens`, or to the
+    longest prompt whose estimated time fits into its share of the budget.
+    """
+
+    name: str
+    budget_s: float | None
+    level_s: float
+    idle_s: float
+    ladder_input_tokens: tuple[int, ...]
+    longest_input_tokens: int | None
+    ladder_output_tokens: int
+    shapes: tuple[Shape, ...]
+    concurrency: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetInfo:
+    """What is measured, well enough to come back to it: a server's URL, or a model file for the embedded engine."""
+
+    kind: Literal["endpoint", "gguf"]
+    location: str
+    model: str | None = None
+    api: Literal["completions", "chat"] = "completions"
+    slots: int | None = None
+    context_tokens: int | None = None
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
     """`run.json`: what was measured, where, with which seed and tool."""
 
     schema_version: int
     tool_version: str
     seed: int
-    plan: str
-    target: str
+    plan: Plan
+    target: TargetInfo
     sessions: tuple[Session, ...]
     skipped: tuple[SkippedLevel, ...] = ()
 

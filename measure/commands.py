@@ -1,0 +1,166 @@
+"""`breakeven measure` and `breakeven profile`."""
+
+import os
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from measure.architectures import find_architecture
+from measure.endpoint import API_KEY_VARIABLE, Api, parse_endpoint
+from measure.records import TargetInfo
+from measure.report import ConsoleProgress, print_profile
+from measure.session import resume_measurement, run_measurement, write_profile
+from measure.sweep import grid_plan
+from measure.synthetic import Quant, write_synthetic_gguf
+from planner.console import emit_json, log, out
+from planner.errors import InputError
+from planner.profile import Profile
+
+_SYNTHETIC_SEED = 0
+
+
+def synthetic_model(name: str, folder: Path) -> Path:
+    """The file for `NAME` or `NAME:QUANT`, written into `folder` if it is not there yet."""
+    wanted, _, quant_name = name.partition(":")
+    architecture = find_architecture(wanted)
+    try:
+        quant = Quant((quant_name or Quant.Q8_0).upper())
+    except ValueError:
+        raise InputError(f"no quantisation {quant_name!r}; choose one of {', '.join(Quant)}") from None
+    path = folder / f"{architecture.name}-{quant}-synthetic.gguf"
+    if not path.exists():
+        model = write_synthetic_gguf(path, architecture, quant, _SYNTHETIC_SEED)
+        log.print(f"  wrote {model.name}: {model.parameters / 1e6:.1f} M parameters, {path}", style="dim", markup=False)
+    return path
+
+
+def register(app: typer.Typer) -> None:
+    """Add the room's commands to the command line."""
+    app.command()(measure)
+    app.command()(profile)
+
+
+def measure(
+    endpoint: Annotated[
+        str | None, typer.Option(help="An OpenAI-compatible server, for example http://127.0.0.1:8000")
+    ] = None,
+    gguf: Annotated[Path | None, typer.Option(help="A model file for the embedded engine.")] = None,
+    synthetic: Annotated[
+        str | None,
+        typer.Option(metavar="NAME[:QUANT]", help="Random weights in a real shape, for example SmolLM2-135M:Q8_0."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The model's name on the server, where it serves several.")] = None,
+    api: Annotated[Api, typer.Option(help="Which API of the server to measure.")] = Api.COMPLETIONS,
+    concurrency: Annotated[str, typer.Option(help="Requests in flight, one level each.")] = "1,2,4,8",
+    input_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Prompt length; without lengths three shapes.")
+    ] = None,
+    output_tokens: Annotated[int | None, typer.Option(min=1, help="Output length.")] = None,
+    duration: Annotated[float, typer.Option(min=1.0, help="Seconds per level, warm-up included.")] = 30.0,
+    slots: Annotated[int, typer.Option(min=1, help="Sequences at once in the embedded engine.")] = 8,
+    context_tokens: Annotated[int, typer.Option(min=64, help="Context per sequence in the embedded engine.")] = 8192,
+    port: Annotated[int | None, typer.Option(help="Port of the embedded engine; a free one if not given.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the prompts; a new one for each run if not given.")
+    ] = None,
+    directory: Annotated[Path | None, typer.Option("--out", help="Run directory to write.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue this run directory.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the levels as one JSON object.")] = False,
+) -> None:
+    """Measure a server or a model file, and keep every request.
+
+    Example: breakeven measure --synthetic SmolLM2-135M --concurrency 1,2,4 --duration 10
+    """
+    progress = ConsoleProgress()
+    if resume is not None:
+        if endpoint or gguf or synthetic:
+            raise InputError("--resume continues the target that its run directory names; give no other target")
+        directory = resume
+        result = resume_measurement(resume, progress=progress)
+    else:
+        plan = grid_plan(
+            concurrency=_parse_concurrency(concurrency),
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            level_s=duration,
+        )
+        directory = directory or Path("runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        target = _target(
+            endpoint=endpoint,
+            gguf=gguf,
+            synthetic=synthetic,
+            model=model,
+            api=api,
+            slots=slots,
+            context_tokens=context_tokens,
+            port=port,
+        )
+        chosen = secrets.randbelow(2**31) if seed is None else seed
+        result = run_measurement(target, plan, directory, seed=chosen, progress=progress)
+    _show(result, directory, as_json=json)
+
+
+def profile(
+    run_directory: Annotated[
+        Path, typer.Argument(metavar="RUN_DIR", help="A directory that `breakeven measure` wrote.")
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Print the levels as one JSON object.")] = False,
+) -> None:
+    """Compute the profile again from the raw records of a run.
+
+    Example: breakeven profile runs/20261120-120000
+    """
+    result, dropped = write_profile(run_directory)
+    for line in dropped:
+        log.print(f"  {line}", style="yellow", markup=False)
+    _show(result, run_directory, as_json=json)
+
+
+def _show(result: Profile, directory: Path, *, as_json: bool) -> None:
+    profile_file = directory / "profile.json"
+    print_profile(result)
+    if as_json:
+        emit_json({"run_dir": str(directory), "profile": str(profile_file), "levels": result.levels})
+    else:
+        out.print(f"profile: {profile_file}", markup=False)
+
+
+def _parse_concurrency(text: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise InputError(f"--concurrency {text!r} is no list of whole numbers above 0; write it like 1,8,64")
+    return numbers
+
+
+def _target(
+    *,
+    endpoint: str | None,
+    gguf: Path | None,
+    synthetic: str | None,
+    model: str | None,
+    api: Api,
+    slots: int,
+    context_tokens: int,
+    port: int | None,
+) -> TargetInfo:
+    if sum(x is not None for x in (endpoint, gguf, synthetic)) != 1:
+        raise InputError("give one target: --endpoint URL, --gguf FILE, --synthetic NAME, or --resume RUN_DIR")
+    if endpoint is not None:
+        parse_endpoint(endpoint, os.environ.get(API_KEY_VARIABLE))
+        return TargetInfo(kind="endpoint", location=endpoint, model=model, api=api.value)
+    file = gguf if gguf is not None else synthetic_model(synthetic or "", Path("runs") / "models")
+    return TargetInfo(
+        kind="gguf",
+        location=str(file),
+        model=model,
+        api=api.value,
+        slots=slots,
+        context_tokens=context_tokens,
+        port=port,
+    )

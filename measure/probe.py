@@ -1,0 +1,99 @@
+"""Ask a running server what it is before putting load on it."""
+
+import http.client
+import ssl
+from typing import Any
+
+import orjson
+
+from measure.endpoint import API_KEY_VARIABLE, Endpoint
+from measure.records import EngineFacts
+from planner.errors import EngineError, InputError
+
+_TIMEOUT_S = 10.0
+
+
+def get_json(endpoint: Endpoint, path: str) -> tuple[int, Any]:
+    """Status and decoded body of a GET; the body is `None` where it is no JSON. Raises `OSError`."""
+    if endpoint.is_tls:
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            endpoint.host, endpoint.port, timeout=_TIMEOUT_S, context=ssl.create_default_context()
+        )
+    else:
+        connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=_TIMEOUT_S)
+    try:
+        connection.request("GET", path, headers=endpoint.headers())
+        response = connection.getresponse()
+        body = response.read()
+    except http.client.HTTPException as error:
+        raise OSError(f"no HTTP answer: {error!r}") from None
+    finally:
+        connection.close()
+    try:
+        return response.status, orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return response.status, None
+
+
+def probe_server(endpoint: Endpoint, wanted_model: str | None) -> EngineFacts:
+    """Model, limits and make of a server, from `/models` and from llama.cpp's `/props`.
+
+    Raises `EngineError` when it does not answer, `InputError` when it serves several models and none was named.
+    """
+    try:
+        status, listing = get_json(endpoint, f"{endpoint.base_path}/models")
+    except OSError as error:
+        raise EngineError(f"no server answers at {endpoint.url} ({error}); start one, or check the address") from None
+    if status in (401, 403):
+        raise EngineError(
+            f"{endpoint.url} wants an API key (HTTP {status}); put it into the environment variable {API_KEY_VARIABLE}"
+        )
+    models = [entry for entry in _entries(listing) if isinstance(entry.get("id"), str)]
+    model = _choose_model(endpoint, models, wanted_model)
+    entry = next((entry for entry in models if entry["id"] == model), {})
+    props = _llama_props(endpoint)
+    settings = props.get("default_generation_settings")
+    slot_context = settings.get("n_ctx") if isinstance(settings, dict) else None
+    owner = str(entry.get("owned_by") or "unknown server")
+    return EngineFacts(
+        name="llama.cpp server" if props else owner,
+        version=str(props.get("build_info") or "unknown"),
+        flags={},
+        model=model,
+        is_synthetic=False,
+        load_time_s=None,
+        pid=None,
+        context_tokens=_positive(slot_context) or _positive(entry.get("max_model_len")),
+        slots=_positive(props.get("total_slots")),
+        step_token_budget=None,
+        weights_file_bytes=None,
+        kv_bytes_per_token=None,
+    )
+
+
+def _entries(listing: Any) -> list[dict[str, Any]]:
+    data = listing.get("data") if isinstance(listing, dict) else None
+    return [entry for entry in data if isinstance(entry, dict)] if isinstance(data, list) else []
+
+
+def _choose_model(endpoint: Endpoint, models: list[dict[str, Any]], wanted: str | None) -> str:
+    names = [str(entry["id"]) for entry in models]
+    if wanted is not None:
+        if names and wanted not in names:
+            raise InputError(f"{endpoint.url} does not serve {wanted!r}; it serves {', '.join(names)}")
+        return wanted
+    if len(names) != 1:
+        raise InputError(f"{endpoint.url} serves {len(names)} models ({', '.join(names)}); name one with --model")
+    return names[0]
+
+
+def _llama_props(endpoint: Endpoint) -> dict[str, Any]:
+    try:
+        status, props = get_json(endpoint, "/props")
+    except OSError:
+        return {}
+    return props if status == 200 and isinstance(props, dict) and "total_slots" in props else {}
+
+
+def _positive(value: Any) -> int | None:
+    return value if isinstance(value, int) and value > 0 else None

@@ -1,0 +1,223 @@
+"""From raw records to the profile: a pure function that can be re-run on any run directory."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from measure.records import EngineFacts, LevelRecord, RequestRecord, RunInfo, Sensors, Session, TelemetrySample
+from measure.summary import summarise_level
+from measure.sweep import WARM_UP_SHAPE
+from planner.errors import InputError
+from planner.profile import (
+    SCHEMA_VERSION,
+    EngineLimits,
+    Host,
+    LevelSummary,
+    Memory,
+    Power,
+    Profile,
+    Provenance,
+    Scheduler,
+)
+from planner.steptime import LoadPoint, fit_step_time
+from planner.units import BYTES_PER_GIB, NANOSECONDS_PER_SECOND
+
+_DEFAULT_STEP_TOKENS = 2048
+_MIN_POWER_WINDOW_S = 1.0
+
+
+def build_profile(
+    info: RunInfo,
+    *,
+    levels: Sequence[LevelRecord],
+    requests: Iterable[RequestRecord],
+    telemetry: Sequence[Sensors | TelemetrySample],
+) -> Profile:
+    """Raises `InputError` when the run holds too little to fit a step time to."""
+    if not info.sessions:
+        raise InputError("the run has no session yet: the server never came up; start it with --resume")
+    session = info.sessions[-1]
+    levels = [level for level in levels if level.spec.shape != WARM_UP_SHAPE]
+    summaries = _summaries(levels, requests)
+    missing: dict[str, str] = {}
+    limits = _limits(session.engine, summaries, missing)
+    fit = fit_step_time(_load_points(summaries), limits=limits, seed=info.seed)
+    samples = [entry for entry in telemetry if isinstance(entry, TelemetrySample)]
+    sensors = [entry for entry in telemetry if isinstance(entry, Sensors)]
+    power = _power(session, levels, samples, sensors, missing)
+    memory = _memory(session.engine, samples, sensors, missing)
+    if session.engine.load_time_s is None:
+        missing["load_time_s"] = "the server was running already"
+    engine = session.engine
+    notes = [*engine.notes, *session.notes]
+    notes += [f"{skipped.level}: {skipped.reason}" for skipped in info.skipped]
+    notes += [f"{s.shape} at {s.target:g}: {'; '.join(s.invalid_reasons)}" for s in summaries if not s.valid]
+    return Profile(
+        schema_version=SCHEMA_VERSION,
+        provenance=Provenance(
+            source="measured",
+            tool_version=info.tool_version,
+            measured_at=session.started_at,
+            engine=engine.name,
+            engine_version=engine.version,
+            engine_flags=engine.flags,
+            model=engine.model,
+            is_synthetic=engine.is_synthetic,
+            seed=info.seed,
+            notes=tuple(notes),
+        ),
+        host=Host(
+            cpu_model=session.host.cpu_model,
+            cpu_cores=session.host.cpu_cores,
+            ram_gib=session.host.ram_gib,
+            accelerators=session.host.accelerators,
+            os=session.host.os,
+        ),
+        limits=limits,
+        fit=fit,
+        memory=memory,
+        power=power,
+        load_time_s=engine.load_time_s,
+        levels=tuple(summaries),
+        missing=missing,
+    )
+
+
+def _summaries(levels: Sequence[LevelRecord], requests: Iterable[RequestRecord]) -> list[LevelSummary]:
+    by_level: dict[tuple[str, int], list[RequestRecord]] = {(x.spec.level, x.session): [] for x in levels}
+    for request in requests:
+        if (request.level, request.session) in by_level:
+            by_level[request.level, request.session].append(request)
+    return [summarise_level(level, by_level[level.spec.level, level.session]) for level in levels]
+
+
+def _load_points(summaries: Sequence[LevelSummary]) -> list[LoadPoint]:
+    """Means of the valid closed-loop levels. Open-loop levels are for validation and never fitted."""
+    points = [
+        LoadPoint(
+            concurrency=summary.target,
+            input_tokens=summary.input_tokens.mean,
+            output_tokens=summary.output_tokens.mean,
+            ttft_s=summary.ttft_s.mean,
+            tpot_s=summary.tpot_s.mean if summary.tpot_s is not None else None,
+        )
+        for summary in summaries
+        if summary.valid
+        and summary.mode == "closed"
+        and summary.input_tokens
+        and summary.output_tokens
+        and summary.ttft_s
+    ]
+    if len({point.concurrency for point in points}) < 2:
+        raise InputError(
+            f"the run holds {len(points)} valid levels at fewer than two concurrencies, too few for a profile; "
+            "measure at more with --concurrency 1,2,4, or continue the run with --resume"
+        )
+    return points
+
+
+def _limits(engine: EngineFacts, summaries: Sequence[LevelSummary], missing: dict[str, str]) -> EngineLimits:
+    """What the server says of itself; where it says nothing, what it was seen to hold."""
+    seen_sequences = max((round(s.target) for s in summaries), default=1)
+    seen_tokens = max(
+        (s.input_tokens.max + s.output_tokens.max for s in summaries if s.input_tokens and s.output_tokens), default=1.0
+    )
+    context = engine.context_tokens
+    if context is None:
+        context = int(seen_tokens)
+        missing["limits.context_tokens"] = "the server does not say; the longest request measured stands in"
+    if engine.slots is not None:
+        return EngineLimits(
+            scheduler=Scheduler.SLOTS,
+            max_sequences=engine.slots,
+            step_token_budget=engine.step_token_budget or _DEFAULT_STEP_TOKENS,
+            context_tokens=context,
+            kv_capacity_tokens=engine.slots * context,
+        )
+    missing["limits.max_sequences"] = "the server does not say; the highest concurrency measured stands in"
+    missing["limits.kv_capacity_tokens"] = (
+        "the server does not say; the context times the concurrency measured stands in"
+    )
+    return EngineLimits(
+        scheduler=Scheduler.PAGED,
+        max_sequences=seen_sequences,
+        step_token_budget=engine.step_token_budget or _DEFAULT_STEP_TOKENS,
+        context_tokens=context,
+        kv_capacity_tokens=seen_sequences * context,
+    )
+
+
+def _memory(
+    engine: EngineFacts, samples: Sequence[TelemetrySample], sensors: Sequence[Sensors], missing: dict[str, str]
+) -> Memory:
+    weights = engine.weights_file_bytes
+    if weights is None:
+        missing["memory.weights_file_gib"] = "the model file of a running server is not known"
+    if engine.kv_bytes_per_token is None:
+        missing["memory.kv_bytes_per_token"] = "the model's architecture is not known"
+    uses_gpu = any(sample.gpus for sample in samples)
+    if uses_gpu:
+        peak: float | None = max(sum(gpu.memory_used_gib for gpu in sample.gpus) for sample in samples)
+        available: float | None = sum(sensors[-1].gpu_memory_total_gib)
+    else:
+        resident = [x for sample in samples if (x := sample.server_rss_gib) is not None]
+        peak = max(resident) if resident else None
+        available = sensors[-1].ram_total_gib if sensors else None
+        if peak is None:
+            missing["memory.peak_gib"] = "the server's process is not known on this machine"
+    return Memory(
+        scope="gpu" if uses_gpu else "process",
+        weights_file_gib=None if weights is None else weights / BYTES_PER_GIB,
+        kv_bytes_per_token=engine.kv_bytes_per_token,
+        peak_gib=peak,
+        available_gib=available,
+    )
+
+
+def _power(
+    session: Session,
+    levels: Sequence[LevelRecord],
+    samples: Sequence[TelemetrySample],
+    sensors: Sequence[Sensors],
+    missing: dict[str, str],
+) -> Power | None:
+    """Mean watts over the idle stretch and over the steady windows of the newest session."""
+    reasons = sensors[-1].missing if sensors else {}
+    windows = [(x.window_start_ns, x.window_end_ns) for x in levels if x.session == session.session]
+    idle = [(session.idle_start_ns, session.idle_end_ns)] if session.idle_start_ns and session.idle_end_ns else []
+    for scope, why in (("gpu", "gpu"), ("cpu-package", "package_energy_j")):
+        if why in reasons:
+            continue
+        idle_w = _mean_power_w(samples, [(a, b) for a, b in idle if a and b], scope)
+        loaded_w = _mean_power_w(samples, windows, scope)
+        if idle_w is not None and loaded_w is not None:
+            return Power(scope="gpu" if scope == "gpu" else "cpu-package", idle_w=idle_w, loaded_w=loaded_w)
+    missing["power"] = "; ".join(v for k, v in reasons.items() if k != "server") or "no power sensor was sampled"
+    return None
+
+
+def _mean_power_w(samples: Sequence[TelemetrySample], windows: Sequence[tuple[int, int]], scope: str) -> float | None:
+    """Energy over time by the counters between the first and last sample in each window; without an energy counter
+    the mean of the power samples. `None` if all windows together saw less than a second of samples."""
+    joules = seconds = 0.0
+    watts: list[float] = []
+    for start, end in windows:
+        inside = [sample for sample in samples if start <= sample.t_ns <= end]
+        if scope == "gpu":
+            watts += [sum(gpu.power_w for gpu in s.gpus if gpu.power_w is not None) for s in inside if s.gpus]
+        if len(inside) < 2:
+            continue
+        first, last = _energy_j(inside[0], scope), _energy_j(inside[-1], scope)
+        if first is not None and last is not None:
+            joules += last - first
+            seconds += (inside[-1].t_ns - inside[0].t_ns) / NANOSECONDS_PER_SECOND
+    if seconds >= _MIN_POWER_WINDOW_S:
+        return joules / seconds
+    return float(np.mean(watts)) if watts else None
+
+
+def _energy_j(sample: TelemetrySample, scope: str) -> float | None:
+    if scope == "cpu-package":
+        return sample.package_energy_j
+    counters = [gpu.energy_j for gpu in sample.gpus if gpu.energy_j is not None]
+    return sum(counters) if counters and len(counters) == len(sample.gpus) else None

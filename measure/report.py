@@ -1,0 +1,139 @@
+"""What a person at a terminal sees: the progress of a measurement, and its results as tables."""
+
+from rich import box
+from rich.table import Table
+
+from measure.load import LevelProgress
+from planner.console import log
+from planner.distribution import P99_MIN_COUNT, Distribution
+from planner.profile import LevelSummary, Profile
+from planner.units import BYTES_PER_KIB, MILLISECONDS_PER_SECOND
+
+
+class ConsoleProgress:
+    """Lines on standard error. Cheap on purpose: it runs in the load client's thread, between two reads."""
+
+    def __init__(self) -> None:
+        self._is_live = log.is_terminal
+
+    def note(self, text: str) -> None:
+        self._clear()
+        log.print(f"  {text}", style="dim", markup=False)
+
+    def level(self, progress: LevelProgress) -> None:
+        if not self._is_live:
+            return
+        ttft = "" if progress.last_ttft_s is None else f", last TTFT {_ms(progress.last_ttft_s)} ms"
+        failed = f", {progress.failed} failed" if progress.failed else ""
+        text = (
+            f"  {progress.level} [{progress.phase}] {progress.elapsed_s:.0f} of at most {progress.max_s:.0f} s: "
+            f"{progress.completed} requests, {progress.output_tokens_per_s:.0f} tokens/s{ttft}{failed}"
+        )
+        log.file.write(f"\r\x1b[K{text}")
+        log.file.flush()
+
+    def finished(self, level: str, summary: LevelSummary) -> None:
+        self._clear()
+        if summary.shape == "warm-up":
+            return
+        ttft = "no TTFT" if summary.ttft_s is None else f"TTFT {_ms(summary.ttft_s.mean)} ms"
+        tpot = "" if summary.tpot_s is None else f", TPOT {_ms(summary.tpot_s.mean)} ms"
+        verdict = "" if summary.valid else f"  INVALID: {'; '.join(summary.invalid_reasons)}"
+        log.print(f"  {level}: {summary.output_tokens_per_s:.1f} tokens/s, {ttft}{tpot}{verdict}", markup=False)
+
+    def _clear(self) -> None:
+        if self._is_live:
+            log.file.write("\r\x1b[K")
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * MILLISECONDS_PER_SECOND:.4g}"
+
+
+def _spread(distribution: Distribution | None) -> str:
+    """Mean and the span from median to p95, in milliseconds."""
+    if distribution is None:
+        return "-"
+    return f"{_ms(distribution.mean)} ({_ms(distribution.p50)} .. {_ms(distribution.p95)})"
+
+
+def levels_table(profile: Profile) -> Table:
+    """Throughput and latency of every level, with unit and spread."""
+    title = f"{profile.provenance.model} on {profile.host.cpu_cores} cores of {profile.host.cpu_model}"
+    if profile.host.accelerators:
+        title = f"{profile.provenance.model} on {', '.join(profile.host.accelerators)}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, caption="milliseconds: mean (median .. p95)", title_justify="left")
+    table.add_column("shape")
+    for name in ("in flight", "tokens in:out", "n", "output tokens/s", "requests/s", "TTFT [ms]", "TPOT [ms]"):
+        table.add_column(name, justify="right", no_wrap=name != "tokens in:out")
+    table.add_column("health")
+    for level in profile.levels:
+        tokens = "-"
+        if level.input_tokens and level.output_tokens:
+            tokens = f"{level.input_tokens.mean:.0f}:{level.output_tokens.mean:.0f}"
+        table.add_row(
+            level.shape,
+            f"{level.achieved_concurrency:.2f} of {level.target:g}",
+            tokens,
+            str(level.ttft_s.count if level.ttft_s else 0),
+            f"{level.output_tokens_per_s:.1f}",
+            f"{level.requests_per_s:.3g}",
+            _spread(level.ttft_s),
+            _spread(level.tpot_s),
+            "ok" if level.valid else "; ".join(level.invalid_reasons),
+            style=None if level.valid else "yellow",
+        )
+    return table
+
+
+def facts_table(profile: Profile) -> Table:
+    """Memory, power, load time, client health and the fit's error, each with its unit or the reason it is missing."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    memory, missing = profile.memory, profile.missing
+    peak = missing.get("memory.peak_gib", "-")
+    if memory.peak_gib is not None and memory.available_gib is not None:
+        peak = f"peak {memory.peak_gib:.2f} GiB of {memory.available_gib:.1f} GiB ({memory.scope})"
+    if memory.weights_file_gib is not None:
+        peak += f"; weights file {memory.weights_file_gib:.3f} GiB"
+    if memory.kv_bytes_per_token is not None:
+        peak += f"; KV cache {memory.kv_bytes_per_token / BYTES_PER_KIB:.1f} KiB per token"
+    table.add_row("memory", peak)
+    power = missing.get("power", "-")
+    if profile.power is not None:
+        power = f"idle {profile.power.idle_w:.0f} W, loaded {profile.power.loaded_w:.0f} W ({profile.power.scope})"
+    table.add_row("power", power)
+    load = missing.get("load_time_s", "-") if profile.load_time_s is None else f"{profile.load_time_s:.2f} s"
+    table.add_row("load time", load)
+    table.add_row("client health", _client_health(profile))
+    fit = profile.fit
+    if fit.held_out_tpot_error_frac is not None and fit.held_out_ttft_error_frac is not None:
+        table.add_row(
+            "model error",
+            f"TPOT {fit.held_out_tpot_error_frac:.0%}, TTFT {fit.held_out_ttft_error_frac:.0%} "
+            f"on points left out of the fit ({fit.points} points)",
+        )
+    few = sum(1 for level in profile.levels if level.ttft_s is not None and level.ttft_s.count < P99_MIN_COUNT)
+    if few:
+        table.add_row(
+            "p99", f"indicative only at {few} of {len(profile.levels)} levels (fewer than {P99_MIN_COUNT} requests)"
+        )
+    if profile.provenance.is_synthetic:
+        table.add_row("weights", "synthetic, random: speed and memory are real, the text is meaningless")
+    return table
+
+
+def _client_health(profile: Profile) -> str:
+    cpu = [level.client_cpu_frac for level in profile.levels if level.client_cpu_frac is not None]
+    lags = [level.client_lag_s.p95 for level in profile.levels if level.client_lag_s is not None]
+    failures = sum(sum(level.failures.values()) for level in profile.levels)
+    invalid = sum(1 for level in profile.levels if not level.valid)
+    text = f"at most {max(cpu, default=0.0):.1%} of a core, p95 send lag at most {_ms(max(lags, default=0.0))} ms"
+    return f"{text}, {failures} failed requests, {invalid} of {len(profile.levels)} levels invalid"
+
+
+def print_profile(profile: Profile) -> None:
+    """The tables of a profile, on standard error, and every note that a reader should know."""
+    log.print(levels_table(profile))
+    log.print(facts_table(profile))
+    for note in profile.provenance.notes:
+        log.print(f"  note: {note}", style="dim", markup=False)

@@ -1,0 +1,175 @@
+"""The run directory: everything that was measured, appended as it happens.
+
+`run.json` is replaced as a whole; `requests.jsonl`, `levels.jsonl` and `telemetry.jsonl` only ever grow. A process that
+is killed loses at most the last quarter of a second, and the line that it was just writing.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from measure.records import (
+    SCHEMA_VERSION,
+    LevelRecord,
+    RequestRecord,
+    RunInfo,
+    Sensors,
+    Session,
+    TelemetrySample,
+)
+from planner.errors import InputError
+
+RUN_FILE = "run.json"
+REQUESTS_FILE = "requests.jsonl"
+LEVELS_FILE = "levels.jsonl"
+TELEMETRY_FILE = "telemetry.jsonl"
+PROFILE_FILE = "profile.json"
+
+_RUN: TypeAdapter[RunInfo] = TypeAdapter(RunInfo)
+_REQUEST: TypeAdapter[RequestRecord] = TypeAdapter(RequestRecord)
+_LEVEL: TypeAdapter[LevelRecord] = TypeAdapter(LevelRecord)
+_TELEMETRY: TypeAdapter[Sensors | TelemetrySample] = TypeAdapter(Sensors | TelemetrySample)
+
+T = TypeVar("T")
+
+
+class RunDirectory:
+    """Reads and writes the files of one run. `dropped` names half-written last lines that reading left out."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.dropped: list[str] = []
+
+    @property
+    def telemetry_file(self) -> Path:
+        return self.path / TELEMETRY_FILE
+
+    @property
+    def profile_file(self) -> Path:
+        return self.path / PROFILE_FILE
+
+    def exists(self) -> bool:
+        return (self.path / RUN_FILE).is_file()
+
+    def write_info(self, info: RunInfo) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        partial = self.path / (RUN_FILE + ".partial")
+        partial.write_bytes(orjson.dumps(info, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        os.replace(partial, self.path / RUN_FILE)
+
+    def read_info(self) -> RunInfo:
+        """Raises `InputError` when this is no run directory or one of another version."""
+        path = self.path / RUN_FILE
+        try:
+            info = _RUN.validate_json(path.read_bytes())
+        except OSError:
+            raise InputError(
+                f"{self.path} is no run directory (no {RUN_FILE}); `breakeven measure` writes one"
+            ) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise InputError(f"{path} cannot be used: {place}: {first['msg']}; measure again") from None
+        if info.schema_version != SCHEMA_VERSION:
+            raise InputError(f"{path} has schema version {info.schema_version}, this program reads {SCHEMA_VERSION}")
+        return info
+
+    def update_session(self, session: Session) -> RunInfo:
+        """Replace the record of that session, or add it."""
+        info = self.read_info()
+        others = tuple(s for s in info.sessions if s.session != session.session)
+        info = replace(info, sessions=(*others, session))
+        self.write_info(info)
+        return info
+
+    def append_level(self, level: LevelRecord) -> None:
+        """Write a finished level and have it on disk before returning."""
+        with LineWriter(self.path / LEVELS_FILE) as writer:
+            writer.append(level)
+            writer.flush(sync=True)
+
+    def request_writer(self) -> "LineWriter":
+        return LineWriter(self.path / REQUESTS_FILE)
+
+    def read_levels(self) -> list[LevelRecord]:
+        return list(self._read(LEVELS_FILE, _LEVEL))
+
+    def read_requests(self) -> Iterator[RequestRecord]:
+        return self._read(REQUESTS_FILE, _REQUEST)
+
+    def read_telemetry(self) -> list[Sensors | TelemetrySample]:
+        return list(self._read(TELEMETRY_FILE, _TELEMETRY))
+
+    def _read(self, name: str, adapter: TypeAdapter[T]) -> Iterator[T]:
+        path = self.path / name
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    self.dropped.append(f"{name} line {number} was cut short when the program was stopped; left out")
+                    return
+                try:
+                    yield adapter.validate_json(line)
+                except ValidationError as error:
+                    first = error.errors()[0]
+                    place = ".".join(map(str, first["loc"]))
+                    raise InputError(
+                        f"{path}, line {number}: {place}: {first['msg']}; remove the line or measure again"
+                    ) from None
+
+
+class LineWriter:
+    """Appends JSON lines. Lines wait in memory until `flush`, so that writing costs the load client little.
+
+    A last line without its end, left by a killed process, is cut off when the file is opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        cut_half_line(path)
+        self._file = path.open("ab", buffering=0)
+        self._pending: list[bytes] = []
+
+    def append(self, record: Any) -> None:
+        self._pending.append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+
+    def flush(self, *, sync: bool = False) -> None:
+        if self._pending:
+            self._file.write(b"".join(self._pending))
+            self._pending.clear()
+        if sync:
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self.flush()
+        self._file.close()
+
+    def __enter__(self) -> "LineWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def cut_half_line(path: Path) -> None:
+    """Shorten the file to the end of its last whole line."""
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        at = size
+        while at > 0:
+            start = max(0, at - 65536)
+            file.seek(start)
+            newline = file.read(at - start).rfind(b"\n")
+            if newline >= 0:
+                at = start + newline + 1
+                break
+            at = start
+        if at < size:
+            file.truncate(at)

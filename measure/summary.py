@@ -1,0 +1,159 @@
+"""From the requests of a level to its summary: pure functions, re-run whenever a profile is computed."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from measure.records import LevelRecord, LevelSpec, Outcome, RequestRecord, TokenSource
+from planner.distribution import summarise
+from planner.profile import LevelSummary
+from planner.units import NANOSECONDS_PER_SECOND
+
+MIN_HELD_FRAC = 0.95
+MAX_CLIENT_CPU_FRAC = 0.8
+MAX_FAILED_FRAC = 0.05
+_BUNDLED_TOKENS_PER_CHUNK = 1.5
+_MICROSECONDS_PER_SECOND = 1e6
+
+
+def ttft_s(request: RequestRecord) -> float | None:
+    """From the socket write to the first content."""
+    if request.written_ns is None or request.first_content_ns is None:
+        return None
+    return (request.first_content_ns - request.written_ns) / NANOSECONDS_PER_SECOND
+
+
+def e2e_s(request: RequestRecord) -> float | None:
+    """From the socket write to the last content."""
+    if request.written_ns is None or request.last_content_ns is None:
+        return None
+    return (request.last_content_ns - request.written_ns) / NANOSECONDS_PER_SECOND
+
+
+def first_chunk_tokens(request: RequestRecord) -> float:
+    """Tokens that came with the first content: the server's own count there, else 1, else, where the server plainly
+    sends several tokens per chunk, the mean per chunk. 40 tokens in 10 chunks: 4."""
+    if request.content_tokens:
+        return float(request.content_tokens[0])
+    chunks = len(request.content_offsets_us)
+    if not chunks or request.output_tokens is None:
+        return 1.0
+    per_chunk = request.output_tokens / chunks
+    return per_chunk if per_chunk >= _BUNDLED_TOKENS_PER_CHUNK else 1.0
+
+
+def tpot_s(request: RequestRecord) -> float | None:
+    """(last - first content) / (tokens - tokens of the first chunk); `None` for a single token or chunk."""
+    if request.first_content_ns is None or request.last_content_ns is None or request.output_tokens is None:
+        return None
+    tokens = request.output_tokens - first_chunk_tokens(request)
+    if tokens <= 0 or len(request.content_offsets_us) < 2:
+        return None
+    return (request.last_content_ns - request.first_content_ns) / NANOSECONDS_PER_SECOND / tokens
+
+
+def token_gaps_s(request: RequestRecord) -> NDArray[np.float64]:
+    """Gaps between tokens. A gap before a chunk of k tokens counts as k gaps of a k-th each."""
+    offsets = np.asarray(request.content_offsets_us, dtype=np.float64) / _MICROSECONDS_PER_SECOND
+    gaps = np.diff(offsets)
+    if len(request.content_tokens) == offsets.size:
+        tokens = np.maximum(np.diff(np.asarray(request.content_tokens)), 1)
+        return np.repeat(gaps / tokens, tokens)
+    return gaps / first_chunk_tokens(request)
+
+
+def summarise_level(level: LevelRecord, requests: Sequence[RequestRecord]) -> LevelSummary:
+    """The steady window of a level.
+
+    Latency populations: successful requests that ended within the window. Rates count every token that arrived within
+    the window, and a request there as the fraction of its tokens that arrived within, so that neither the requests
+    under way at the start nor those cut at the end bias them.
+    """
+    spec = level.spec
+    start, end = level.window_start_ns, level.window_end_ns
+    window_s = (end - start) / NANOSECONDS_PER_SECOND
+    done = [r for r in requests if r.outcome is Outcome.OK and start <= r.ended_ns <= end]
+    tokens, completions = _produced(requests, start, end)
+    failures = Counter(str(r.outcome) for r in requests if r.outcome.is_failure and start <= r.ended_ns <= end)
+    concurrency = _concurrency(requests, start, end)
+    input_counts = [r.input_tokens for r in done if r.input_tokens is not None]
+    requests_per_s = completions / window_s
+    cpu_frac = level.client_cpu_s / window_s
+    return LevelSummary(
+        shape=spec.shape,
+        mode=spec.mode,
+        target=spec.target,
+        valid=not (reasons := _invalid_reasons(spec, done, failures, concurrency, cpu_frac)),
+        invalid_reasons=reasons,
+        window_s=window_s,
+        achieved_concurrency=concurrency,
+        requests_per_s=requests_per_s,
+        input_tokens_per_s=requests_per_s * float(np.mean(input_counts)) if input_counts else 0.0,
+        output_tokens_per_s=tokens / window_s,
+        input_tokens=summarise(input_counts),
+        output_tokens=summarise([r.output_tokens for r in done if r.output_tokens is not None]),
+        ttft_s=summarise([x for r in done if (x := ttft_s(r)) is not None]),
+        tpot_s=summarise([x for r in done if (x := tpot_s(r)) is not None]),
+        itl_s=summarise(np.concatenate([token_gaps_s(r) for r in done]) if done else []),
+        e2e_s=summarise([x for r in done if (x := e2e_s(r)) is not None]),
+        failures=dict(failures),
+        client_cpu_frac=cpu_frac,
+        client_lag_s=summarise(_lags_s(done)),
+    )
+
+
+def _produced(requests: Sequence[RequestRecord], start: int, end: int) -> tuple[float, float]:
+    """Output tokens that arrived within the window, and requests, each as the fraction of its tokens that did."""
+    good = [r for r in requests if r.outcome in (Outcome.OK, Outcome.CUT) and r.written_ns is not None]
+    complete = [r for r in good if r.outcome is Outcome.OK]
+    chunks = sum(len(r.content_offsets_us) for r in complete)
+    usual = sum(r.output_tokens or 0 for r in complete) / chunks if chunks else 1.0
+    tokens = completions = 0.0
+    for request in good:
+        offsets = np.asarray(request.content_offsets_us, dtype=np.float64)
+        written = request.written_ns or 0
+        inside = int(np.count_nonzero((offsets >= (start - written) / 1e3) & (offsets <= (end - written) / 1e3)))
+        if request.outcome is Outcome.OK and request.output_tokens is not None:
+            tokens += inside / offsets.size * request.output_tokens
+            completions += inside / offsets.size
+        else:
+            tokens += inside * usual
+            completions += min(1.0, inside * usual / request.requested_output_tokens)
+    return tokens, completions
+
+
+def _concurrency(requests: Sequence[RequestRecord], start: int, end: int) -> float:
+    """Mean number of requests in flight, over time."""
+    spans = ((max(r.dispatched_ns, start), min(r.ended_ns, end)) for r in requests)
+    return sum(max(0, b - a) for a, b in spans) / (end - start)
+
+
+def _lags_s(requests: Sequence[RequestRecord]) -> list[float]:
+    return [(r.written_ns - r.intended_ns) / NANOSECONDS_PER_SECOND for r in requests if r.written_ns is not None]
+
+
+def _invalid_reasons(
+    spec: LevelSpec,
+    done: Sequence[RequestRecord],
+    failures: Counter[str],
+    concurrency: float,
+    client_cpu_frac: float,
+) -> tuple[str, ...]:
+    """Why the level must not be fitted; empty when nothing speaks against it."""
+    reasons = []
+    failed = sum(failures.values())
+    if not done:
+        reasons.append("no request ended within the steady window")
+    elif failed > MAX_FAILED_FRAC * (failed + len(done)):
+        reasons.append(f"{failed} of {failed + len(done)} requests failed")
+    if spec.mode == "closed" and concurrency < MIN_HELD_FRAC * spec.target:
+        reasons.append(f"only {concurrency:.2f} of {spec.target:g} requests were in flight on average")
+    if client_cpu_frac > MAX_CLIENT_CPU_FRAC:
+        reasons.append(f"the load client used {client_cpu_frac:.0%} of a core and may have been the bottleneck")
+    if len({r.token_source for r in done}) > 1:
+        reasons.append("some requests reported token usage and others did not")
+    if done and done[0].token_source is TokenSource.CHUNKS:
+        reasons.append("the server reports no token usage; chunks are not tokens")
+    return tuple(reasons)

@@ -1,0 +1,188 @@
+"""Which levels to run, and what fits into the time there is: arithmetic only."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import nnls
+
+from measure.records import LevelSpec, Plan, Shape
+
+WARM_UP_SHAPE = "warm-up"
+LADDER_SHAPE = "ladder"
+LADDER_BUDGET_FRAC = 0.42
+MIN_LADDER_TOKENS = 32
+_LADDER_REPEATS_S = 1.5
+_MAX_LADDER_REPEATS = 3
+_MIN_REQUESTS = 8
+_REQUESTS_PER_STREAM = 4
+_MIN_WINDOW_S = 3.0
+_MIN_REQUEST_TIMES = 2.0
+_BATCHING_EXPONENT = 0.8
+
+_QUICK_SHAPES = (
+    Shape(name="prompt-heavy", input_tokens=256, output_tokens=8),
+    Shape(name="balanced", input_tokens=64, output_tokens=64),
+    Shape(name="output-heavy", input_tokens=16, output_tokens=128),
+)
+_GRID_SHAPES = (
+    Shape(name="prompt-heavy", input_tokens=1024, output_tokens=128),
+    Shape(name="balanced", input_tokens=256, output_tokens=256),
+    Shape(name="output-heavy", input_tokens=128, output_tokens=1024),
+)
+
+
+def quick_plan(*, budget_s: float, longest_input_tokens: int | None) -> Plan:
+    """A sweep in about two minutes on two slow cores, whatever the speed within `budget_s`."""
+    return Plan(
+        name="quick",
+        budget_s=budget_s,
+        level_s=12.0,
+        idle_s=1.0,
+        ladder_input_tokens=(128, 512, 2048),
+        longest_input_tokens=longest_input_tokens,
+        ladder_output_tokens=16,
+        shapes=_QUICK_SHAPES,
+        concurrency=(1, 2, 4, 8),
+    )
+
+
+def grid_plan(
+    *, concurrency: Sequence[int], input_tokens: int | None, output_tokens: int | None, level_s: float
+) -> Plan:
+    """Every concurrency at one given shape, or at the three shapes that the capacity model needs."""
+    if input_tokens is None and output_tokens is None:
+        shapes: tuple[Shape, ...] = _GRID_SHAPES
+    else:
+        shapes = (Shape(name="given", input_tokens=input_tokens or 256, output_tokens=output_tokens or 128),)
+    longest = max(shape.input_tokens for shape in shapes)
+    return Plan(
+        name="grid",
+        budget_s=None,
+        level_s=level_s,
+        idle_s=3.0,
+        ladder_input_tokens=tuple(n for n in (64, 256, 1024, 4096) if n < longest),
+        longest_input_tokens=longest,
+        ladder_output_tokens=16,
+        shapes=shapes,
+        concurrency=tuple(sorted(set(concurrency))),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LadderPoint:
+    """Mean time of a lone request."""
+
+    input_tokens: float
+    request_s: float
+
+
+def predict_request_s(points: Sequence[LadderPoint], input_tokens: float) -> float | None:
+    """Time of a lone request from shorter ones: `base + linear * n + quadratic * n^2`, all >= 0, relative errors.
+
+    Two points leave out the base. 0.3 s at 100 and 1.2 s at 300 tokens (0.0025 n + 0.000005 n^2) give 7.5 s at 1,000.
+    `None` with fewer than two points.
+    """
+    if len(points) < 2:
+        return None
+    n = np.array([p.input_tokens for p in points])
+    seconds = np.array([p.request_s for p in points])
+    columns = [n, n**2] if len(points) == 2 else [np.ones_like(n), n, n**2]
+    coefficients, _ = nnls(np.column_stack(columns) / seconds[:, None], np.ones(len(points)))
+    x = float(input_tokens)
+    powers = (x, x**2) if len(points) == 2 else (1.0, x, x**2)
+    return float(np.dot(coefficients, powers))
+
+
+def longest_that_fits(points: Sequence[LadderPoint], wanted_tokens: int, available_s: float) -> int:
+    """The longest prompt up to `wanted_tokens` whose predicted time is at most `available_s`; 0 if none is."""
+    low, high = 0, wanted_tokens
+    while low < high:
+        middle = (low + high + 1) // 2
+        predicted = predict_request_s(points, middle)
+        if predicted is not None and predicted <= available_s:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def ladder_spec(input_tokens: int, plan: Plan, *, predicted_s: float | None, max_s: float) -> LevelSpec:
+    """Lone requests, one after the other: one, or up to three where they are short."""
+    repeats = 2 if predicted_s is None else int(min(_MAX_LADDER_REPEATS, max(1.0, _LADDER_REPEATS_S / predicted_s)))
+    return LevelSpec(
+        level=f"ladder-{input_tokens}",
+        shape=LADDER_SHAPE,
+        mode="closed",
+        target=1,
+        input_tokens=input_tokens,
+        output_tokens=plan.ladder_output_tokens,
+        max_s=max_s,
+        min_window_s=0.0,
+        wanted_requests=repeats,
+        warm_up=False,
+    )
+
+
+def warm_up_spec(session: int, max_s: float) -> LevelSpec:
+    """Load until the engine's speed has settled; kept in the records, never fitted."""
+    return LevelSpec(
+        level=f"warm-up-{session}",
+        shape=WARM_UP_SHAPE,
+        mode="closed",
+        target=1,
+        input_tokens=64,
+        output_tokens=32,
+        max_s=max_s,
+        min_window_s=0.0,
+        wanted_requests=1,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridPoint:
+    """A planned level before its time is known."""
+
+    shape: Shape
+    concurrency: int
+
+    @property
+    def level(self) -> str:
+        return f"closed-{self.shape.name}-{self.concurrency}"
+
+
+def grid_points(plan: Plan) -> tuple[GridPoint, ...]:
+    """Low concurrencies of all shapes first: if time runs out, the most crowded levels are the ones missing."""
+    return tuple(GridPoint(shape=shape, concurrency=n) for n in plan.concurrency for shape in plan.shapes)
+
+
+def crowd_request_s(request_s: float, *, measured_at: int, concurrency: int) -> float:
+    """Rough time of a request among more: it grows with the 0.8th power of the concurrency. 1 s alone: 5.3 s at 8."""
+    growth: float = (concurrency / measured_at) ** _BATCHING_EXPONENT
+    return request_s * growth
+
+
+def grid_spec(point: GridPoint, plan: Plan, *, expected_request_s: float, share_s: float | None) -> LevelSpec | None:
+    """The level within its share of the remaining time; `None` if fewer than two request times fit."""
+    wanted_s = 2 * expected_request_s + max(_MIN_WINDOW_S, 3 * expected_request_s) + 1.0
+    max_s = plan.level_s if share_s is None else min(share_s, max(wanted_s, _MIN_WINDOW_S), plan.level_s)
+    if max_s < _MIN_REQUEST_TIMES * expected_request_s:
+        return None
+    return LevelSpec(
+        level=point.level,
+        shape=point.shape.name,
+        mode="closed",
+        target=point.concurrency,
+        input_tokens=point.shape.input_tokens,
+        output_tokens=point.shape.output_tokens,
+        max_s=max_s,
+        min_window_s=min(_MIN_WINDOW_S, max_s / 2),
+        wanted_requests=None if share_s is None else max(_MIN_REQUESTS, _REQUESTS_PER_STREAM * point.concurrency),
+    )
+
+
+def share_of_time_s(points: Sequence[GridPoint], remaining_s: float) -> float:
+    """Time for the first of the remaining levels: by the square root of the concurrency."""
+    weights = [math.sqrt(point.concurrency) for point in points]
+    return remaining_s * weights[0] / sum(weights)
