@@ -15,9 +15,12 @@ from rich.table import Table
 from planner.console import emit_json, out
 from planner.errors import InputError, PriceError
 from planner.ranges import Assumption, Range
+from pricing import lock_commands
 from pricing.api import DEFAULT_MODELS, api_models, rate_card
 from pricing.check import AgedTable, ModelCheck, Verdict, aged_rows, check_model, is_priced
 from pricing.hardware import purchase_offers, rental_offers
+from pricing.lock import lock_changes, make_lock, queries_of
+from pricing.lockfile import read_lock
 from pricing.operations import default_assumptions
 from pricing.rates import STANDARD
 from pricing.second_source import SecondSource, read_second_source
@@ -42,6 +45,7 @@ def register(app: typer.Typer) -> None:
     prices.command("list")(list_prices)
     prices.command("show")(show_price)
     prices.command("check")(check_prices)
+    lock_commands.register(prices)
     app.add_typer(prices, name="prices")
 
 
@@ -96,6 +100,7 @@ def check_prices(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every model that both sources know.")] = False,
     against: Annotated[Path | None, typer.Option(help="A newer litellm price map than the bundled copy.")] = None,
+    lock: Annotated[Path | None, typer.Option(help="A price lock: check its models, and what changed since.")] = None,
     at: Annotated[str, typer.Option(help="Day to compare, ISO date; default today.")] = "",
     strict: Annotated[bool, typer.Option(help="Fail if sources disagree without a written reason.")] = False,
     as_json: JsonFlag = False,
@@ -106,17 +111,22 @@ def check_prices(
     """
     now = _day(at)
     second = read_second_source(against)
+    frozen = None if lock is None else read_lock(lock)
+    changes = () if frozen is None else lock_changes(frozen, make_lock(queries_of(frozen), now.date()))
     if everything:
         known = [f"{m.provider}/{m.id}" for m in api_models()]
         chosen = [name for name in known if second.rates_of(name) is not None and is_priced(name, now)]
     else:
-        chosen = models or list(DEFAULT_MODELS)
+        chosen = models or ([entry.model for entry in frozen.models] if frozen else list(DEFAULT_MODELS))
     checks = [check_model(name, now, second) for name in chosen]
     rows = aged_rows(now.date())
     if as_json:
         source = {"name": second.name, "copied_on": second.copied_on}
-        emit_json({"second_source": source, "models": [asdict(c) for c in checks], "tables": [asdict(r) for r in rows]})
+        told = {"models": checks, "lock_changes": changes, "tables": rows}
+        emit_json({"second_source": source} | {key: [asdict(v) for v in values] for key, values in told.items()})
     else:
+        if frozen is not None:
+            lock_commands.print_changes(frozen, changes)
         _print_checks(checks, second)
         _print_ages(rows)
     open_questions = [check.model for check in checks if check.verdict is Verdict.DISAGREE]
