@@ -1,7 +1,9 @@
 """Figures from plan data: pure functions that the report and the dashboard share."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -21,17 +23,15 @@ _TORNADO_BARS = 10
 def cost_against_volume(plan: Plan) -> go.Figure:
     """Levelised cost per month of every option over volume, both axes logarithmic, with plan and break-even marked."""
     figure = go.Figure()
-    seen: dict[OptionKind, int] = {}
-    for series in plan.chart.series:
-        index = seen.get(series.kind, 0)
-        seen[series.kind] = index + 1
+    styles = _line_styles(plan)
+    for series in sorted(plan.chart.series, key=lambda series: list(styles).index(series.id)):
         figure.add_scatter(
             x=plan.chart.requests_per_day,
             y=series.usd_per_month,
             name=f"{series.kind}: {series.id}",
             mode="lines",
-            line={"color": _COLOURS[series.kind], "dash": _DASHES[index % len(_DASHES)], "width": 2},
             hovertemplate="%{x:,.3s} requests/day<br>$%{y:,.0f} a month<extra>%{fullData.name}</extra>",
+            **styles[series.id],
         )
     figure.add_vline(x=plan.requests_per_day, line={"color": _GREY, "dash": "dot"})
     _mark(figure, plan.requests_per_day, f"plan {volume(plan.requests_per_day)}", 1.0)
@@ -42,10 +42,9 @@ def cost_against_volume(plan: Plan) -> go.Figure:
         figure.add_vrect(
             x0=found.low or first, x1=found.high or found.searched_to, fillcolor=_GREY, opacity=0.12, line_width=0
         )
-        figure.add_vrect(
-            x0=first, x1=max(last, first * 1.005), fillcolor=_COLOURS[OptionKind.OWN], opacity=0.35, line_width=0
-        )
-        _mark(figure, first, f"break-even {span}", 0.92)
+        for crossing in found.crossings:
+            figure.add_vline(x=crossing.requests_per_day, line={"color": _COLOURS[OptionKind.OWN], "width": 1})
+        _mark(figure, first, f"break-even {span}", 0.92 if first > plan.requests_per_day else 0.84)
     low, high = plan.chart.requests_per_day[0], plan.chart.requests_per_day[-1]
     figure.update_xaxes(
         type="log", title="requests per day (first month)", range=_log_range(low, high), exponentformat="SI"
@@ -77,7 +76,7 @@ def tornado_chart(plan: Plan) -> go.Figure:
         )
     figure.add_vline(x=mid, line={"color": _GREY})
     figure.update_layout(barmode="overlay", bargap=0.35)
-    figure.update_xaxes(title="self-hosting minus API, USD per month (above 0: the API is cheaper)", tickprefix="$")
+    figure.update_xaxes(title="self-hosting minus API, USD a month", tickprefix="$")
     figure.update_yaxes(automargin=True)
     return _styled(figure, "What moves the answer", height=120 + 34 * max(len(bars), 3))
 
@@ -103,7 +102,7 @@ def cost_by_category(plan: Plan) -> go.Figure:
                 hovertemplate="%{y}: $%{x:,.2f} a month<extra>%{fullData.name}</extra>",
             )
     figure.update_layout(barmode="relative")
-    figure.update_xaxes(title="USD per month, mean over the horizon (P&L)", tickprefix="$")
+    figure.update_xaxes(title="USD a month, mean P&L", tickprefix="$")
     figure.update_yaxes(automargin=True)
     return _styled(figure, "What each option is made of", height=160 + 34 * len(names))
 
@@ -111,21 +110,15 @@ def cost_by_category(plan: Plan) -> go.Figure:
 def cumulative_cash(plan: Plan) -> go.Figure:
     """Money spent since month 0, per option: where owning has paid back."""
     figure = go.Figure()
-    seen: dict[OptionKind, int] = {}
+    styles = _line_styles(plan)
     for option in plan.options:
-        index = seen.get(option.kind, 0)
-        seen[option.kind] = index + 1
-        spent, so_far = [], 0.0
-        for cash in option.cash_by_month_usd:
-            so_far += cash
-            spent.append(so_far)
         figure.add_scatter(
-            x=list(range(len(spent))),
-            y=spent,
+            x=list(range(len(option.cash_by_month_usd))),
+            y=list(itertools.accumulate(option.cash_by_month_usd)),
             name=f"{option.kind}: {option.id}",
             mode="lines",
-            line={"color": _COLOURS[option.kind], "dash": _DASHES[index % len(_DASHES)], "width": 2},
             hovertemplate="month %{x}: $%{y:,.0f}<extra>%{fullData.name}</extra>",
+            **styles[option.id],
         )
     figure.update_xaxes(title="month")
     figure.update_yaxes(title="USD paid so far", tickprefix="$")
@@ -179,6 +172,21 @@ def _measured(levels: Sequence[LevelSummary], value: Callable[[LevelSummary], fl
     return figure
 
 
+def _line_styles(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Option id -> how its line looks: a colour per kind, the cheapest of a kind thick, the others thin and dashed."""
+    styles: dict[str, dict[str, Any]] = {}
+    rank: dict[OptionKind, int] = {}
+    for option in plan.options:
+        place = rank[option.kind] = rank.get(option.kind, -1) + 1
+        line = {
+            "color": _COLOURS[option.kind],
+            "width": 3 if place == 0 else 1.2,
+            "dash": _DASHES[place % len(_DASHES)],
+        }
+        styles[option.id] = {"line": line, "opacity": 1.0 if place == 0 else 0.55}
+    return styles
+
+
 def _mark(figure: go.Figure, x: float, text: str, y: float) -> None:
     figure.add_annotation(
         x=math.log10(x), y=y, yref="paper", text=text, showarrow=False, xanchor="left", xshift=4, font={"size": 12}
@@ -195,11 +203,11 @@ def _short(name: str) -> str:
 
 def _styled(figure: go.Figure, title: str, height: int = 420) -> go.Figure:
     figure.update_layout(
-        title={"text": title, "x": 0, "xref": "paper"},
+        title={"text": title, "x": 0.01, "xref": "container"},
         template="plotly_white",
         height=height,
         margin={"l": 60, "r": 20, "t": 50, "b": 50},
-        legend={"orientation": "h", "yanchor": "top", "y": -0.22, "x": 0},
+        legend={"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0, "font": {"size": 11}},
         font={"family": "system-ui, sans-serif", "size": 13},
     )
     return figure

@@ -136,7 +136,7 @@ def _break_even(plan: Plan) -> Iterator[str]:
         return
     if found.high is None:
         yield (
-            f"With any one assumption at its low or high it starts at {volume(found.low)} requests/day soonest, "
+            f"With any one assumption at its low or high it starts at {volume(found.low)} requests/day soonest; "
             f"in {found.worlds_without} of {found.worlds} such cases there is none."
         )
     elif found.high > found.low:
@@ -172,7 +172,7 @@ def _sensitivity(plan: Plan) -> Iterator[str]:
         return
     mid = _difference(plan)
     said = "; ".join(
-        f"{label(bar.name)} {bar.low:g} to {bar.high:g} ({_signed(bar.difference_at_low_usd_per_month)} to "
+        f"{label(bar.name)} {bar.low:,g} to {bar.high:,g} ({_signed(bar.difference_at_low_usd_per_month)} to "
         f"{_signed(bar.difference_at_high_usd_per_month)})"
         for bar in bars
     )
