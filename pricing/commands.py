@@ -41,7 +41,10 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object an
 
 def register(app: typer.Typer) -> None:
     """Add the `prices` commands to the command line."""
-    prices = typer.Typer(help="Look at prices, their sources and their age.", no_args_is_help=True)
+    prices = typer.Typer(
+        help="Look at prices, their sources and their age.\n\nExample: breakeven prices show openai/gpt-6-luna",
+        no_args_is_help=True,
+    )
     prices.command("list")(list_prices)
     prices.command("show")(show_price)
     prices.command("check")(check_prices)
@@ -122,8 +125,14 @@ def check_prices(
     rows = aged_rows(now.date())
     if as_json:
         source = {"name": second.name, "copied_on": second.copied_on}
-        told = {"models": checks, "lock_changes": changes, "tables": rows}
-        emit_json({"second_source": source} | {key: [asdict(v) for v in values] for key, values in told.items()})
+        emit_json(
+            {
+                "second_source": source,
+                "models": [asdict(check) for check in checks],
+                "lock_changes": [asdict(change) for change in changes],
+                "tables": [asdict(row) for row in rows],
+            }
+        )
     else:
         if frozen is not None:
             lock_commands.print_changes(frozen, changes)
