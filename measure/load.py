@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from measure.client import LoadClient
 from measure.exchange import Exchange
+from measure.progress import LevelProgress
 from measure.records import LevelRecord, LevelSpec, Outcome, RequestRecord, WarmUp
 from planner.errors import EngineError
 
@@ -20,20 +21,6 @@ _MIN_SLICE_S = 0.3
 _MAX_WARM_UP_FRAC = 0.4
 _BREAKER_FAILURES = 5
 _BACK_OFF_S = 0.2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LevelProgress:
-    """What a progress view shows while a level runs."""
-
-    level: str
-    phase: str
-    elapsed_s: float
-    max_s: float
-    completed: int
-    failed: int
-    output_tokens_per_s: float
-    last_ttft_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from rich import box
 from rich.table import Table
 
-from measure.load import LevelProgress
+from measure.progress import LevelProgress
 from planner.console import log
 from planner.distribution import P99_MIN_COUNT, Distribution
 from planner.profile import LevelSummary, Profile
@@ -47,40 +47,43 @@ class ConsoleProgress:
 
 
 def _ms(seconds: float) -> str:
-    return f"{seconds * MILLISECONDS_PER_SECOND:.4g}"
+    return f"{seconds * MILLISECONDS_PER_SECOND:#.3g}".rstrip(".")
 
 
 def _spread(distribution: Distribution | None) -> str:
-    """Mean and the span from median to p95, in milliseconds."""
+    """Mean and p95, in milliseconds."""
     if distribution is None:
         return "-"
-    return f"{_ms(distribution.mean)} ({_ms(distribution.p50)} .. {_ms(distribution.p95)})"
+    return f"{_ms(distribution.mean)} / {_ms(distribution.p95)}"
 
 
 def levels_table(profile: Profile) -> Table:
-    """Throughput and latency of every level, with unit and spread."""
-    title = f"{profile.provenance.model} on {profile.host.cpu_cores} cores of {profile.host.cpu_model}"
-    if profile.host.accelerators:
-        title = f"{profile.provenance.model} on {', '.join(profile.host.accelerators)}"
-    table = Table(title=title, box=box.SIMPLE_HEAD, caption="milliseconds: mean (median .. p95)", title_justify="left")
-    table.add_column("shape")
-    for name in ("in flight", "tokens in:out", "n", "output tokens/s", "requests/s", "TTFT [ms]", "TPOT [ms]"):
-        table.add_column(name, justify="right", no_wrap=name != "tokens in:out")
-    table.add_column("health")
+    """Throughput and latency of every level, with unit and spread; invalid levels in yellow."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption="latency: mean / 95th percentile over requests")
+    table.add_column("shape", no_wrap=True)
+    for name in (
+        "in\nflight",
+        "tokens\nin:out",
+        "n",
+        "output\ntok/s",
+        "req/s",
+        "TTFT [ms]\nmean / p95",
+        "TPOT [ms]\nmean / p95",
+    ):
+        table.add_column(name, justify="right", no_wrap=True)
     for level in profile.levels:
         tokens = "-"
         if level.input_tokens and level.output_tokens:
             tokens = f"{level.input_tokens.mean:.0f}:{level.output_tokens.mean:.0f}"
         table.add_row(
             level.shape,
-            f"{level.achieved_concurrency:.2f} of {level.target:g}",
+            f"{level.achieved_concurrency:.2g}",
             tokens,
             str(level.ttft_s.count if level.ttft_s else 0),
             f"{level.output_tokens_per_s:.1f}",
             f"{level.requests_per_s:.3g}",
             _spread(level.ttft_s),
             _spread(level.tpot_s),
-            "ok" if level.valid else "; ".join(level.invalid_reasons),
             style=None if level.valid else "yellow",
         )
     return table
@@ -89,6 +92,9 @@ def levels_table(profile: Profile) -> Table:
 def facts_table(profile: Profile) -> Table:
     """Memory, power, load time, client health and the fit's error, each with its unit or the reason it is missing."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    host = profile.host
+    table.add_row("model", profile.provenance.model)
+    table.add_row("machine", ", ".join(host.accelerators) or f"{host.cpu_cores} cores of {host.cpu_model}")
     memory, missing = profile.memory, profile.missing
     peak = missing.get("memory.peak_gib", "-")
     if memory.peak_gib is not None and memory.available_gib is not None:

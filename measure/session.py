@@ -1,75 +1,23 @@
-"""Run a plan against a target: start what must be started, hold the levels, keep everything in the run directory."""
+"""One measurement from the first to the last step: the server, the telemetry, the levels, the profile."""
 
 import asyncio
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 import uvloop
 
-from measure.client import LoadClient, quiet_collector
-from measure.endpoint import API_KEY_VARIABLE, Api, Dialect, Endpoint, parse_endpoint
-from measure.engine import EngineOptions, embedded_engine
 from measure.host import host_facts
-from measure.load import ClosedLoop, LevelHooks, LevelProgress
-from measure.probe import probe_server
 from measure.profile import build_profile
-from measure.prompts import NonceSource, build_prompts, calibrate
-from measure.records import (
-    SCHEMA_VERSION,
-    EngineFacts,
-    LevelSpec,
-    Plan,
-    PromptFit,
-    RequestRecord,
-    RunInfo,
-    Session,
-    SkippedLevel,
-    TargetInfo,
-)
-from measure.rundir import LineWriter, RunDirectory
-from measure.summary import summarise_level
-from measure.sweep import (
-    LADDER_BUDGET_FRAC,
-    MIN_LADDER_TOKENS,
-    GridPoint,
-    LadderPoint,
-    crowd_request_s,
-    grid_points,
-    grid_spec,
-    ladder_spec,
-    longest_that_fits,
-    predict_request_s,
-    share_of_time_s,
-    warm_up_spec,
-)
+from measure.progress import Progress
+from measure.records import SCHEMA_VERSION, Plan, RunInfo, Session, TargetInfo
+from measure.rundir import RunDirectory
+from measure.runner import SweepRunner
+from measure.server import running_server
 from measure.telemetry import telemetry
 from planner.errors import EngineError, InputError
-from planner.profile import LevelSummary, Profile, dump_profile
+from planner.profile import Profile, dump_profile
 from planner.version import VERSION
-
-_REQUEST_TIMEOUT_S = 600.0
-_FLUSH_S = 0.25
-_WARM_UP_S = 6.0
-_UNKNOWN_RUNG_S = 20.0
-_OVERRUN = 2.5
-_WORTHWHILE_STEP = 1.25
-_UNKNOWN_REQUEST_S = 1.0
-
-
-class Progress(Protocol):
-    """What a caller may show while a measurement runs; every method must return at once."""
-
-    def note(self, text: str) -> None: ...
-
-    def level(self, progress: LevelProgress) -> None: ...
-
-    def finished(self, level: str, summary: LevelSummary) -> None: ...
 
 
 def run_measurement(target: TargetInfo, plan: Plan, directory: Path, *, seed: int, progress: Progress) -> Profile:
@@ -109,7 +57,7 @@ def _measure(run: RunDirectory, progress: Progress) -> Profile:
     info = run.read_info()
     number = 1 + max((session.session for session in info.sessions), default=0)
     try:
-        with _server(info.target, run.path, progress) as server:
+        with running_server(info.target, run.path, progress) as server:
             session = Session(
                 session=number,
                 started_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -123,7 +71,7 @@ def _measure(run: RunDirectory, progress: Progress) -> Profile:
                 run.request_writer() as writer,
                 asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
             ):
-                sweep = _Sweep(run=run, session=session, server=server, writer=writer, progress=progress)
+                sweep = SweepRunner(run=run, session=session, server=server, writer=writer, progress=progress)
                 runner.run(sweep.run(started_s))
     except EngineError as error:
         if not run.read_levels():
@@ -135,241 +83,3 @@ def _measure(run: RunDirectory, progress: Progress) -> Profile:
     for line in dropped:
         progress.note(line)
     return profile
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Server:
-    endpoint: Endpoint
-    dialect: Dialect
-    facts: EngineFacts
-    obituary: "_Obituary"
-
-
-class _Obituary(Protocol):
-    def __call__(self) -> str | None: ...
-
-
-@contextmanager
-def _server(target: TargetInfo, directory: Path, progress: Progress) -> Iterator[_Server]:
-    if target.kind == "endpoint":
-        endpoint = parse_endpoint(target.location, os.environ.get(API_KEY_VARIABLE))
-        facts = probe_server(endpoint, target.model)
-        is_llama = facts.name.startswith("llama.cpp")
-        dialect = Dialect(api=Api(target.api), model=facts.model, cache_prompt_field=is_llama)
-        yield _Server(endpoint=endpoint, dialect=dialect, facts=facts, obituary=lambda: None)
-        return
-    defaults = EngineOptions(model=Path(target.location))
-    options = replace(
-        defaults,
-        slots=target.slots or defaults.slots,
-        context_tokens=target.context_tokens or defaults.context_tokens,
-        port=target.port,
-    )
-    progress.note(f"starting the embedded engine on {options.model}")
-    with embedded_engine(options, directory) as engine:
-        facts = engine.facts
-        for note in facts.notes:
-            progress.note(note)
-        dialect = Dialect(api=Api(target.api), model=facts.model, cache_prompt_field=True)
-        yield _Server(endpoint=engine.endpoint, dialect=dialect, facts=facts, obituary=engine.obituary)
-
-
-class _Sweep:
-    """One session's walk through the plan. Levels that the run directory already has are read, not run."""
-
-    def __init__(
-        self, *, run: RunDirectory, session: Session, server: _Server, writer: LineWriter, progress: Progress
-    ) -> None:
-        self._run = run
-        self._session = session
-        self._server = server
-        self._writer = writer
-        self._progress = progress
-        info = run.read_info()
-        self._plan = info.plan
-        self._seed = info.seed + session.session - 1
-        self._nonces = NonceSource(self._seed)
-        self._finished = _finished_levels(run)
-        self._skipped: list[SkippedLevel] = []
-        self._fit = PromptFit(offset_tokens=0.0, tokens_per_word=1.0)
-        self._level_records: list[RequestRecord] = []
-        self._deadline_s: float | None = None
-
-    async def run(self, started_s: float) -> None:
-        plan = self._plan
-        if plan.budget_s is not None:
-            spent_s = sum(summary.window_s for summary in self._finished.values())
-            self._deadline_s = started_s + max(plan.budget_s - spent_s, plan.budget_s / 10)
-        client = LoadClient(self._server.endpoint, timeout_s=_REQUEST_TIMEOUT_S)
-        flusher = asyncio.get_running_loop().create_task(self._flush_forever())
-        try:
-            await self._prepare(client)
-            await self._climb_ladder(client)
-            await self._run_grid(client)
-        finally:
-            flusher.cancel()
-            await client.aclose()
-            info = self._run.read_info()
-            self._run.write_info(replace(info, skipped=tuple(self._skipped)))
-
-    async def _flush_forever(self) -> None:
-        while True:
-            await asyncio.sleep(_FLUSH_S)
-            self._writer.flush()
-
-    def _left_s(self) -> float | None:
-        return None if self._deadline_s is None else self._deadline_s - time.monotonic()
-
-    async def _prepare(self, client: LoadClient) -> None:
-        idle_start = time.monotonic_ns()
-        await asyncio.sleep(self._plan.idle_s)
-        idle_end = time.monotonic_ns()
-        self._fit = await calibrate(client, self._server.endpoint, self._server.dialect, self._nonces, self._seed)
-        self._session = replace(self._session, prompt_fit=self._fit, idle_start_ns=idle_start, idle_end_ns=idle_end)
-        self._run.update_session(self._session)
-        left_s = self._left_s()
-        await self._hold(
-            client, warm_up_spec(self._session.session, _WARM_UP_S if left_s is None else min(_WARM_UP_S, left_s / 15))
-        )
-
-    async def _climb_ladder(self, client: LoadClient) -> None:
-        plan = self._plan
-        left_s = self._left_s()
-        end_s = None if left_s is None else time.monotonic() + LADDER_BUDGET_FRAC * left_s
-        rungs = [*plan.ladder_input_tokens]
-        if plan.longest_input_tokens is not None:
-            rungs = [n for n in rungs if n * _WORTHWHILE_STEP < plan.longest_input_tokens]
-            rungs.append(plan.longest_input_tokens)
-        climbed: list[LadderPoint] = []
-        for rung in rungs:
-            tokens = self._fit_rung(rung, climbed, None if end_s is None else end_s - time.monotonic())
-            if tokens is None:
-                return
-            predicted_s = predict_request_s(climbed, tokens)
-            limit_s = _UNKNOWN_RUNG_S if predicted_s is None else max(2.0, _OVERRUN * predicted_s)
-            left_s = self._left_s()
-            max_s = limit_s if left_s is None else min(limit_s, 0.6 * left_s)
-            summary = await self._hold(client, ladder_spec(tokens, plan, predicted_s=predicted_s, max_s=max_s))
-            if summary.input_tokens is None or summary.e2e_s is None:
-                self._skip(f"ladder above {tokens} tokens", f"a prompt of {tokens} tokens did not end in {max_s:.0f} s")
-                return
-            climbed.append(LadderPoint(input_tokens=summary.input_tokens.mean, request_s=summary.e2e_s.mean))
-            if tokens < rung:
-                return
-
-    def _fit_rung(self, rung: int, climbed: list[LadderPoint], left_s: float | None) -> int | None:
-        """The rung, or the longest prompt below it that context and time allow; `None` if that is no step up."""
-        tokens, reason = rung, ""
-        context = self._server.facts.context_tokens
-        if context is not None and tokens + 2 * self._plan.ladder_output_tokens > context:
-            tokens = context - 2 * self._plan.ladder_output_tokens
-            reason = f"the context of {context} tokens ends there"
-        predicted_s = predict_request_s(climbed, tokens)
-        if left_s is not None and predicted_s is not None and predicted_s > left_s:
-            tokens = longest_that_fits(climbed, tokens, 0.9 * left_s)
-            reason = f"{rung} tokens would take about {predicted_s:.0f} s, {max(left_s, 0.0):.0f} s are left for it"
-        if tokens == rung:
-            return rung
-        highest = max((point.input_tokens for point in climbed), default=MIN_LADDER_TOKENS / _WORTHWHILE_STEP)
-        if tokens < _WORTHWHILE_STEP * highest:
-            self._skip(f"ladder-{rung}", reason)
-            return None
-        self._skip(f"ladder-{rung}", f"shortened to {tokens} tokens: {reason}")
-        return tokens
-
-    async def _run_grid(self, client: LoadClient) -> None:
-        points = [point for point in grid_points(self._plan) if self._fits_context(point)]
-        for number, point in enumerate(points):
-            if point.level in self._finished:
-                continue
-            left_s = self._left_s()
-            share_s = None if left_s is None else share_of_time_s(points[number:], left_s)
-            expected_s = self._expected_request_s(point)
-            spec = grid_spec(point, self._plan, expected_request_s=expected_s, share_s=share_s)
-            if spec is None:
-                self._skip(
-                    point.level, f"requests of about {expected_s:.1f} s do not fit into the {share_s:.1f} s left for it"
-                )
-                continue
-            await self._hold(client, spec, expected_s)
-
-    def _fits_context(self, point: GridPoint) -> bool:
-        context, shape = self._server.facts.context_tokens, point.shape
-        fits = context is None or shape.input_tokens + 1.1 * shape.output_tokens <= context
-        if not fits:
-            self._skip(
-                point.level, f"{shape.input_tokens} + {shape.output_tokens} tokens exceed the context of {context}"
-            )
-        return fits
-
-    def _expected_request_s(self, point: GridPoint) -> float:
-        """From the same shape at a lower concurrency, else from the ladder."""
-        for lower in sorted((n for n in self._plan.concurrency if n < point.concurrency), reverse=True):
-            summary = self._finished.get(replace(point, concurrency=lower).level)
-            if summary is not None and summary.e2e_s is not None:
-                return crowd_request_s(summary.e2e_s.mean, measured_at=lower, concurrency=point.concurrency)
-        ladder = [s for s in self._finished.values() if s.shape == "ladder" and s.input_tokens and s.e2e_s and s.tpot_s]
-        points = [
-            LadderPoint(input_tokens=s.input_tokens.mean, request_s=s.e2e_s.mean)
-            for s in ladder
-            if s.input_tokens and s.e2e_s
-        ]
-        alone_s = predict_request_s(points, point.shape.input_tokens)
-        first = ladder[0].tpot_s if ladder else None
-        if alone_s is None or first is None:
-            return _UNKNOWN_REQUEST_S
-        extra = max(0, point.shape.output_tokens - self._plan.ladder_output_tokens)
-        return crowd_request_s(alone_s + extra * first.mean, measured_at=1, concurrency=point.concurrency)
-
-    async def _hold(self, client: LoadClient, spec: LevelSpec, expected_s: float = _UNKNOWN_REQUEST_S) -> LevelSummary:
-        """Run the level, or fetch it if it is finished already."""
-        done = self._finished.get(spec.level)
-        if done is not None:
-            return done
-        prompts = build_prompts(
-            self._server.endpoint,
-            self._server.dialect,
-            self._fit,
-            input_tokens=spec.input_tokens,
-            output_tokens=spec.output_tokens,
-            seed=self._seed,
-        )
-        self._level_records = []
-        hooks = LevelHooks(record=self._keep, progress=self._progress.level, obituary=self._server.obituary)
-        loop = ClosedLoop(
-            spec,
-            session=self._session.session,
-            client=client,
-            payloads=prompts.payloads(self._nonces),
-            expected_request_s=expected_s,
-            hooks=hooks,
-        )
-        with quiet_collector():
-            record = await loop.run()
-        self._writer.flush(sync=True)
-        self._run.append_level(record)
-        summary = summarise_level(record, self._level_records)
-        self._finished[spec.level] = summary
-        self._progress.finished(spec.level, summary)
-        return summary
-
-    def _keep(self, record: RequestRecord) -> None:
-        self._writer.append(record)
-        self._level_records.append(record)
-
-    def _skip(self, level: str, reason: str) -> None:
-        self._skipped.append(SkippedLevel(level=level, reason=reason))
-        self._progress.note(f"{level}: {reason}")
-
-
-def _finished_levels(run: RunDirectory) -> dict[str, LevelSummary]:
-    levels = run.read_levels()
-    if not levels:
-        return {}
-    requests: dict[tuple[str, int], list[RequestRecord]] = {}
-    for request in run.read_requests():
-        requests.setdefault((request.level, request.session), []).append(request)
-    return {
-        level.spec.level: summarise_level(level, requests.get((level.spec.level, level.session), []))
-        for level in levels
-    }
