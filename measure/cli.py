@@ -1,13 +1,27 @@
 """The `breakeven` command: every room registers its own commands; errors become one sentence and an exit code."""
 
+import importlib.util
+import os
+import socket
+import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+import measure.commands
+import measure.demo
+import planner.plan_commands
+import planner.workload_commands
+import pricing.commands
 from planner.console import log
-from planner.errors import BreakevenError
+from planner.errors import BreakevenError, InputError
+from planner.scenario import scenario_file
 from planner.version import VERSION
+
+LOOPBACK = "127.0.0.1"
+SCENARIO_VARIABLE = "BREAKEVEN_SCENARIO"  # planner.dashboard reads it in the process that Streamlit runs
 
 app = typer.Typer(
     name="breakeven",
@@ -24,6 +38,10 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+for room in (measure.demo, measure.commands, planner.workload_commands, pricing.commands, planner.plan_commands):
+    room.register(app)
+
+
 @app.callback()
 def root(
     version: Annotated[
@@ -31,6 +49,41 @@ def root(
     ] = False,
 ) -> None:
     pass
+
+
+@app.command(name="app")
+def dashboard(
+    plan: Annotated[
+        Path | None, typer.Argument(help="A scenario, or a directory with one. Default: the newest under runs/.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8501,
+) -> None:
+    """Open the dashboard on a plan, bound to 127.0.0.1.
+
+    Example: breakeven app runs/demo-20261120-193000
+    """
+    if importlib.util.find_spec("streamlit") is None:
+        raise InputError("the dashboard needs Streamlit, which is not installed: pip install 'breakeven[app]'")
+    door = importlib.util.find_spec("app")
+    if door is None or door.origin is None:
+        raise InputError("app.py is not installed beside the packages; install breakeven again")
+    with socket.socket() as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            raise InputError(f"port {port} is in use; choose another one with --port") from None
+    environment = dict(os.environ)
+    if plan is not None:
+        environment[SCENARIO_VARIABLE] = str(scenario_file(plan).resolve())
+    options = {
+        "server.address": LOOPBACK,
+        "server.port": str(port),
+        "server.headless": "true",
+        "browser.gatherUsageStats": "false",
+    }
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    log.print(f"dashboard: http://{LOOPBACK}:{port}  (Ctrl-C ends it)")
+    sys.exit(subprocess.call([sys.executable, "-m", "streamlit", "run", door.origin, *flags], env=environment))
 
 
 def main() -> None:
@@ -43,3 +96,7 @@ def main() -> None:
     except KeyboardInterrupt:
         log.print("breakeven: interrupted; what was measured so far is kept", style="yellow")
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,7 @@ import streamlit as st
 
 from planner.decide import Curves, make_plan, planned_requests_per_day, size_fleets
 from planner.errors import BreakevenError
+from planner.examples import EXAMPLE_SCENARIO
 from planner.inputs import PlanInputs
 from planner.load import read_inputs
 from planner.plan import Plan
@@ -33,8 +34,7 @@ def scenario_path() -> Path | None:
     if named := os.environ.get(SCENARIO_VARIABLE):
         return scenario_file(Path(named))
     runs = sorted(Path("runs").glob("*/scenario.toml"), key=lambda file: file.stat().st_mtime)
-    example = Path(__file__).resolve().parent.parent / "examples" / "scenario.toml"
-    return next((file for file in (*reversed(runs), example) if file.is_file()), None)
+    return next((file for file in (*reversed(runs), EXAMPLE_SCENARIO) if file.is_file()), None)
 
 
 def open_plan() -> Plan:

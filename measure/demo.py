@@ -1,0 +1,129 @@
+"""`breakeven demo`: the whole way on this machine, from a model file to the verdict on a real request log."""
+
+import shutil
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from measure.commands import synthetic_model
+from measure.records import TargetInfo
+from measure.report import ConsoleProgress, print_profile
+from measure.session import run_measurement
+from measure.sweep import quick_plan
+from planner.console import emit_json, log
+from planner.decide import make_plan, size_fleets
+from planner.errors import PriceError
+from planner.examples import EXAMPLE_LOG, EXAMPLE_SCENARIO
+from planner.export import REPORT_FILE, VERDICT_FILE, verdict_document, write_plan
+from planner.load import load_inputs
+from planner.plan_commands import PLAN_DIRECTORY, show_plan
+from planner.profile import Host, Memory, Profile
+from planner.scenario import FILE_NAME, Figure, Machine, Scenario, dump_scenario, load_scenario
+from planner.traces import read_log
+from pricing.hardware import purchase_offers, smallest_rental_for
+
+MODEL = "SmolLM2-135M:Q8_0"
+SEED = 20261120
+MEASURING_BUDGET_S = 115.0
+"""Leaves a minute of the three for writing the model, starting the engine, planning and the report."""
+
+_SHARED_MACHINE_FRACS = (0.5, 0.75, 1.0)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the demo to the command line."""
+    app.command()(demo)
+
+
+def demo(
+    directory: Annotated[
+        Path | None, typer.Option("--out", help="Run directory to write. Default: runs/demo-<time>.")
+    ] = None,
+    log_file: Annotated[Path | None, typer.Option("--log", help="Your own request log instead of the example.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print verdict.json to stdout.")] = False,
+) -> None:
+    """Measure a small model live, plan a real log against API prices, write the verdict. Under 3 minutes on 2 cores.
+
+    Example: breakeven demo --out runs/first
+    """
+    now = datetime.now(UTC)
+    directory = directory or Path("runs") / now.strftime("demo-%Y%m%d-%H%M%S")
+    requests = log_file or EXAMPLE_LOG
+    workload, _ = read_log(requests)
+
+    log.rule("1 of 3  a model of a real shape with random weights")
+    model = synthetic_model(MODEL, Path("runs") / "models")
+
+    log.rule("2 of 3  measure it on this machine")
+    target = TargetInfo(kind="gguf", location=str(model), model=None)
+    plan = quick_plan(budget_s=MEASURING_BUDGET_S, longest_input_tokens=int(workload.input_tokens.max()))
+    profile = run_measurement(target, plan, directory, seed=SEED, progress=ConsoleProgress())
+    print_profile(profile)
+
+    log.rule("3 of 3  price the log and decide")
+    shutil.copyfile(requests, directory / requests.name)
+    scenario = demo_scenario(
+        load_scenario(EXAMPLE_SCENARIO), profile, requests.name, start_month=next_month(now.date())
+    )
+    (directory / FILE_NAME).write_text(dump_scenario(scenario), encoding="utf-8")
+    inputs = load_inputs(directory)
+    made = make_plan(inputs, size_fleets(inputs))
+    write_plan(made, directory / PLAN_DIRECTORY)
+    if json:
+        emit_json(verdict_document(made))
+    else:
+        show_plan(made)
+    written = directory / PLAN_DIRECTORY
+    log.print(f"report: {written / REPORT_FILE}   numbers: {written / VERDICT_FILE}", markup=False)
+    log.print(f"look at it: breakeven app {directory}   again: breakeven plan {directory}", markup=False)
+
+
+def demo_scenario(example: Scenario, profile: Profile, log_name: str, *, start_month: str) -> Scenario:
+    """The example's question asked about the machine that was measured: its kind of machine to rent and to own."""
+    return replace(
+        example,
+        start_month=start_month,
+        profile="profile.json",
+        workload=replace(example.workload, log=log_name),
+        candidates=replace(
+            example.candidates, rent=rent_like(profile.host, profile.memory), own=own_like(profile.host)
+        ),
+    )
+
+
+def rent_like(host: Host, memory: Memory) -> tuple[Machine, ...]:
+    """The smallest rental with the measured cores and the memory that the server took, if there is one."""
+    needed_gib = host.ram_gib if memory.peak_gib is None else memory.peak_gib
+    try:
+        offer = smallest_rental_for(host.cpu_cores, needed_gib, None)
+    except PriceError as error:
+        log.print(f"  nothing to rent: {error}", style="yellow", markup=False)
+        return ()
+    return (_carrying(offer.id, offer.vcpus, host),)
+
+
+def own_like(host: Host) -> tuple[Machine, ...]:
+    """Every server without accelerator that has the measured cores."""
+    offers = (offer for offer in purchase_offers() if offer.accelerator is None and offer.cpu_cores >= host.cpu_cores)
+    return tuple(_carrying(offer.id, offer.cpu_cores, host) for offer in offers)
+
+
+def _carrying(offer: str, cores: int, host: Host) -> Machine:
+    """The offer with as many replicas as it has times the measured cores, less what they lose by sharing memory."""
+    times = cores // host.cpu_cores
+    low, mid, high = (max(1.0, float(int(frac * times))) for frac in _SHARED_MACHINE_FRACS)
+    source = f"{cores} cores over the {host.cpu_cores} measured, times 0.5, 0.75 and 1 for the shared memory bus"
+    return Machine(offer=offer, replicas_per_machine=Figure(low=low, mid=mid, high=high, source=source))
+
+
+def next_month(today: date) -> str:
+    """The month after `today` as YYYY-MM.
+
+    >>> next_month(date(2026, 12, 31))
+    '2027-01'
+    """
+    year, month = divmod(today.year * 12 + today.month, 12)
+    return f"{year}-{month + 1:02d}"
