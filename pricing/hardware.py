@@ -51,6 +51,8 @@ def find_accelerator(reported: str) -> Accelerator:
 def smallest_rental_for(cpu_cores: int, ram_gib: float, accelerator: str | None) -> RentalOffer:
     """The cheapest on-demand machine at least as large as a measured host, with the same accelerator if it has one.
 
+    A published list price goes before a placeholder, one card before a machine with several.
+
     `cpu_cores` are the cores the host's system shows, `ram_gib` its memory, `accelerator` a name as the driver reports
     it. Memory may fall short by a tenth, because a machine sold with 8 GiB shows a little less. With an accelerator,
     one card is looked for and cores and memory are not: they come with the card.
@@ -62,7 +64,7 @@ def smallest_rental_for(cpu_cores: int, ram_gib: float, accelerator: str | None)
         fits = [offer for offer in on_demand if offer.accelerator == card.id]
         if not fits:
             raise PriceError(f"no rental offer with {card.name} in the price tables; add your quote")
-        return min(fits, key=lambda offer: (offer.accelerators, offer.usd_per_h.mid))
+        return min(fits, key=lambda offer: (offer.is_placeholder, offer.accelerators, offer.usd_per_h.mid))
     plain = [offer for offer in on_demand if offer.accelerator is None]
     fits = [offer for offer in plain if offer.vcpus >= cpu_cores and offer.ram_gib >= 0.9 * ram_gib]
     if not fits:

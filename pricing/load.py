@@ -73,6 +73,7 @@ class _RentalRow(_MachineRow):
     vcpus: int = Field(gt=0)
     term: Term
     usd_per_h: _RangeRow | float
+    min_term_months: int = Field(default=0, ge=0)
 
     @field_validator("usd_per_h")
     @classmethod

@@ -163,7 +163,8 @@ class Accelerator:
 class RentalOffer:
     """A machine by the hour. `usd_per_h` is for the whole machine and is billed busy or idle.
 
-    `accelerator` is an `Accelerator.id`. `is_placeholder` marks a price without a good primary source.
+    `accelerator` is an `Accelerator.id`. The price holds for at least `min_term_months`, 0 where one may leave at any
+    time. `is_placeholder` marks a price without a good primary source.
     """
 
     id: str
@@ -180,6 +181,7 @@ class RentalOffer:
     checked_on: date
     note: str
     is_placeholder: bool = False
+    min_term_months: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
