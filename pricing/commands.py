@@ -15,7 +15,7 @@ from rich.table import Table
 from planner.console import emit_json, out
 from planner.errors import InputError, PriceError
 from planner.ranges import Assumption, Range
-from pricing import lock_commands
+from pricing import import_commands, lock_commands
 from pricing.api import DEFAULT_MODELS, api_models, rate_card
 from pricing.check import AgedTable, ModelCheck, Verdict, aged_rows, check_model, is_priced
 from pricing.hardware import purchase_offers, rental_offers
@@ -49,6 +49,7 @@ def register(app: typer.Typer) -> None:
     prices.command("show")(show_price)
     prices.command("check")(check_prices)
     lock_commands.register(prices)
+    import_commands.register(prices)
     app.add_typer(prices, name="prices")
 
 
