@@ -1,5 +1,6 @@
 """Everything the plan believes without having measured it, in one list with source and date."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ from planner.errors import InputError
 from planner.profile import Profile
 from planner.ranges import Assumption, Range, certain
 from planner.scenario import Figure, Machine, Scenario
+from planner.units import MONTHS_PER_YEAR
 from pricing.types import PurchaseOffer, RentalOffer
 
 SCENARIO = "the scenario file"
@@ -144,27 +146,43 @@ def _unknown(name: str, found: Iterable[str]) -> str:
     return f'assumptions."{name}" is not known; there are {", ".join(sorted(found))}'
 
 
-_ABOVE_ZERO = ("requests_per_day", "throughput_ratio", "pue_ratio", "/life_years")
-_NEVER_NEGATIVE = (
-    *("_usd_per_kwh", "_usd_per_kw_month", "staff_fte", "staff_usd_per_fte_year", "support_frac_per_year"),
-    *("network_frac_of_hardware", "/usd_per_h", "/price_usd", "/idle_w", "/loaded_w", "/residual_frac"),
-    *("cached_input_frac", "resale_frac_of_book_value"),
+_TINY = 1e-6
+_LIMITS: tuple[tuple[str, float, float], ...] = (
+    ("requests_per_day", _TINY, math.inf),
+    ("growth_frac_per_month", -1 + _TINY, math.inf),
+    ("cached_input_frac", 0.0, 1.0),
+    ("throughput_ratio", _TINY, math.inf),
+    ("pue_ratio", 1.0, math.inf),
+    ("_price_drift_frac_per_year", -1 + _TINY, math.inf),
+    ("discount_rate_frac_per_year", -1 + _TINY, math.inf),
+    ("_usd_per_kwh", 0.0, math.inf),
+    ("_usd_per_kw_month", 0.0, math.inf),
+    ("staff_fte", 0.0, math.inf),
+    ("staff_usd_per_fte_year", 0.0, math.inf),
+    ("support_frac_per_year", 0.0, math.inf),
+    ("network_frac_of_hardware", 0.0, math.inf),
+    ("resale_frac_of_book_value", 0.0, math.inf),
+    ("/replicas_per_machine", 1.0, math.inf),
+    ("/usd_per_h", 0.0, math.inf),
+    ("/price_usd", 0.0, math.inf),
+    ("/idle_w", 0.0, math.inf),
+    ("/loaded_w", 0.0, math.inf),
+    ("/life_years", 1 / MONTHS_PER_YEAR, math.inf),
+    ("/residual_frac", 0.0, 1.0),
 )
-_AT_MOST_ONE = ("cached_input_frac", "/residual_frac")
-_ABOVE_MINUS_ONE = ("growth_frac_per_month", "_price_drift_frac_per_year", "discount_rate_frac_per_year")
+"""What an assumption can be at all, by the end of its name: (ending, least, most)."""
+
+
+def bounds(name: str) -> tuple[float, float]:
+    """The least and the most that the assumption of this name can be; unlimited for an unknown one."""
+    return next(((least, most) for ending, least, most in _LIMITS if name.endswith(ending)), (-math.inf, math.inf))
 
 
 def _impossible(assumption: Assumption) -> str | None:
-    name, low, high = assumption.name, assumption.value.low, assumption.value.high
-    place = f'assumptions."{name}"'
-    if name.endswith(_ABOVE_ZERO) and low <= 0:
-        return f"{place} must be above 0, got {low:g}"
-    if name.endswith(_NEVER_NEGATIVE) and low < 0:
-        return f"{place} must not be negative, got {low:g}"
-    if name.endswith(_AT_MOST_ONE) and high > 1:
-        return f"{place} must be at most 1, got {high:g}"
-    if name.endswith(_ABOVE_MINUS_ONE) and low <= -1:
-        return f"{place} must be above -1, got {low:g}"
-    if name.endswith("/replicas_per_machine") and low < 1:
-        return f"{place} must be at least 1, got {low:g}"
+    least, most = bounds(assumption.name)
+    low, high = assumption.value.low, assumption.value.high
+    if low < least:
+        return f'assumptions."{assumption.name}" must be at least {least:g}, got {low:g}'
+    if high > most:
+        return f'assumptions."{assumption.name}" must be at most {most:g}, got {high:g}'
     return None

@@ -5,7 +5,7 @@ lines for finance, the tornado and the break-even all read the same entries, so 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.capacity import CapacityCurve, FleetRules
-from planner.draws import Draws
+from planner.draws import Draws, chunks
 from planner.finance import levelised_usd_per_month, monthly_rate
 from planner.fleet import Week, machine_hours_per_week, machines_needed
 from planner.units import (
@@ -26,7 +26,7 @@ from planner.units import (
     TOKENS_PER_MTOK,
     WATTS_PER_KILOWATT,
 )
-from pricing.types import PurchaseOffer, RentalOffer, TokenKind
+from pricing.types import PurchaseOffer, RentalOffer, Term, TokenKind
 
 Array = NDArray[np.floating[Any]]
 
@@ -166,7 +166,8 @@ def levelised_cost_usd_per_month(option: Option, frame: Frame, draws: Draws) -> 
     See `planner.finance.levelised_usd_per_month`; the rate is the assumption `discount_rate_frac_per_year`.
     """
     rate = monthly_rate(draws.values["discount_rate_frac_per_year"])
-    return levelised_usd_per_month(cash_usd(ledger(option, frame, draws)), rate)
+    cash = (cash_usd(ledger(option, frame, part)) for part in chunks(draws))
+    return levelised_usd_per_month(np.concatenate(list(cash)), rate)
 
 
 def cost_lines(option_id: str, entries: Sequence[Entry], start_month: str, world: int = 0) -> Iterator[CostLine]:
@@ -221,7 +222,9 @@ def _api(option: ApiOption, frame: Frame, draws: Draws) -> tuple[Entry, ...]:
 def _rent(option: RentOption, frame: Frame, draws: Draws) -> tuple[Entry, ...]:
     rate = requests_per_s(draws, frame) / draws.column("throughput_ratio")
     per_machine = draws.column(f"{option.id}/replicas_per_machine")
-    per_week = machine_hours_per_week(option.curve, rate, frame.week, frame.rules, per_machine)
+    per_week = machine_hours_per_week(option.curve, rate, frame.week, rules_for(option, frame.rules), per_machine)
+    if option.offer.term is Term.RESERVED:
+        per_week = np.maximum.accumulate(per_week, axis=1)
     hours = per_week * (HOURS_PER_MONTH / HOURS_PER_WEEK)
     price = draws.column(f"{option.id}/usd_per_h") * _drift("rental_price_drift_frac_per_year", frame, draws)
     basis = f"{option.id}/usd_per_h, {option.offer.provider}, {option.offer.checked_on.isoformat()}"
@@ -300,6 +303,8 @@ def asset_entries(name: str, in_service: Array, terms: AssetTerms, *, basis: str
     joining = np.zeros((worlds, horizon + 2))  # machines that begin, less those that end, to bear depreciation
     for month in range(horizon):
         rows = np.flatnonzero(bought[:, month])
+        if rows.size == 0:
+            continue
         count, life, price = bought[rows, month], terms.life_months[rows], terms.price_usd[rows]
         end = np.minimum(month + life, horizon).astype(int)
         book = price - monthly[rows] * (end - month)
@@ -326,6 +331,12 @@ def asset_entries(name: str, in_service: Array, terms: AssetTerms, *, basis: str
             "resale", name, "machines", f"{basis}, resale_frac_of_book_value", sold, sale_price, -proceeds, disposal
         ),
     )
+
+
+def rules_for(option: RentOption | OwnOption, rules: FleetRules) -> FleetRules:
+    """Only what is rented by the hour can follow the hour's need; what is owned or reserved is there all week."""
+    follows = isinstance(option, RentOption) and option.offer.term is not Term.RESERVED
+    return rules if follows else replace(rules, scale_by_hour=False)
 
 
 def _drift(name: str, frame: Frame, draws: Draws) -> Array:

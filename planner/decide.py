@@ -25,6 +25,7 @@ from planner.cost import (
     period_start,
     pnl_usd,
     requests_per_month,
+    rules_for,
 )
 from planner.draws import Draws, draws_from, each_at, mid_values, one_at_a_time
 from planner.finance import annuity_factor, monthly_rate, npv_usd
@@ -32,6 +33,7 @@ from planner.fleet import machines_needed, step_rates_per_s, week_of
 from planner.inputs import Excluded, PlanInputs
 from planner.plan import FleetSize, OptionResult, Plan, PriceChange, PriceRow, Verdict, VolumeChart, VolumeSeries
 from planner.profile import Profile
+from planner.risk import assess
 from planner.scenario import Scenario
 from planner.sensitivity import TornadoBar, tornado
 from planner.units import HOURS_PER_DAY, SECONDS_PER_HOUR, TOKENS_PER_MTOK
@@ -100,6 +102,9 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         edges = _edges(hosts, frame, mid)
         found = break_even(difference, mid, worlds, search_volumes(volume), edges)
         bars = tornado(assumptions, difference)
+    api = next((result.id for result in results if result.kind is OptionKind.API), None)
+    host = next((result.id for result in results if result.kind is not OptionKind.API), None)
+    sampling = scenario.sampling
     plan = Plan(
         scenario=scenario,
         workload=summarise_workload(inputs.workload),
@@ -114,6 +119,7 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         excluded=(*inputs.excluded, *excluded),
         break_even=found,
         sensitivity=bars,
+        risk=assess(options, frame, assumptions, api=api, host=host, draws=sampling.draws, seed=sampling.seed),
         chart=_chart(options, frame, mid, found, volume),
         prices=tuple(_price_row(api, mid, scenario.start_month) for api in apis),
         files=inputs.files,
@@ -204,7 +210,7 @@ def _fleet(option: RentOption | OwnOption, frame: Frame, mid: Draws, inputs: Pla
     rate = float(mid.values[VOLUME][0]) / SECONDS_PER_DAY / float(mid.values["throughput_ratio"][0])
     per_machine = np.floor(mid.values[f"{option.id}/replicas_per_machine"])
     peak = rate * frame.week.peak
-    week = plan_hours(option.curve, rate, inputs.week, frame.rules)
+    week = plan_hours(option.curve, rate, inputs.week, rules_for(option, frame.rules))
     return FleetSize(
         profile=inputs.profile_key(machine),
         replicas_per_machine=int(per_machine[0]),

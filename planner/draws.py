@@ -1,6 +1,6 @@
 """Alternative worlds: every assumption as one value per world, so a whole analysis is one vectorised evaluation."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from planner.ranges import Assumption
 
 Array = NDArray[np.floating[Any]]
+
+_CHUNK_WORLDS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,3 +61,11 @@ def each_at(draws: Draws, name: str, values: ArrayLike) -> Draws:
     repeated: dict[str, Array] = {key: np.repeat(column, points.shape[1]) for key, column in draws.values.items()}
     repeated[name] = points.ravel()
     return Draws(worlds=points.size, values=repeated)
+
+
+def chunks(draws: Draws) -> Iterator[Draws]:
+    """The same worlds a thousand at a time: that much of a schedule stays in the processor's cache."""
+    for start in range(0, draws.worlds, _CHUNK_WORLDS):
+        part = slice(start, start + _CHUNK_WORLDS)
+        size = min(_CHUNK_WORLDS, draws.worlds - start)
+        yield Draws(worlds=size, values={name: column[part] for name, column in draws.values.items()})

@@ -77,6 +77,7 @@ def verdict_document(plan: Plan) -> dict[str, Any]:
         "excluded": [asdict(excluded) for excluded in plan.excluded],
         "break_even": plan.break_even and _break_even(plan.break_even),
         "sensitivity": [{**asdict(bar), "swing_usd_per_month": bar.swing_usd_per_month} for bar in plan.sensitivity],
+        "risk": asdict(plan.risk),
         "prices": [asdict(price) for price in plan.prices],
     }
 

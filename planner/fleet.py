@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -84,20 +85,30 @@ def _hours_following_need(
     Each edge of the staircase divided by an hour's weight is a mean rate above which that hour needs one machine more,
     so the hours up to a rate are counted by one search. Rates beyond the tabulated fleets are added up hour by hour.
     """
+    steps, gained, last = _tabulated(curve, week, rules, replicas_per_machine)
+    weights, hours = np.array(week.weights), np.array(week.hours)
+    per = np.array([float(replicas_per_machine)])
+    idle = machines_needed(curve, np.zeros(1), rules, per)[0] * HOURS_PER_WEEK
+    total = idle + gained[np.searchsorted(steps * (1 + _TOLERANCE), rates)]
+    beyond = rates * week.peak > last
+    if beyond.any():
+        distinct, back = np.unique(rates[beyond], return_inverse=True)
+        total[beyond] = (machines_needed(curve, distinct[:, np.newaxis] * weights, rules, per) @ hours)[back]
+    return np.asarray(np.where(rates > 0, total, idle))
+
+
+@lru_cache(maxsize=64)
+def _tabulated(
+    curve: CapacityCurve, week: Week, rules: FleetRules, replicas_per_machine: int
+) -> tuple[Array, Array, float]:
+    """Mean rates at which some hour needs one machine more, hours gained up to each, and the last tabulated edge."""
     edges = step_rates_per_s(curve, rules, replicas_per_machine, _TABULATED_MACHINES)
     weights, hours = np.array(week.weights), np.array(week.hours)
     busy = weights > 0
     steps = (edges[:, np.newaxis] / weights[busy]).ravel()
     order = np.argsort(steps)
-    gained = np.concatenate([[0.0], np.cumsum(np.broadcast_to(hours[busy], (edges.size, busy.sum())).ravel()[order])])
-    per = np.array([float(replicas_per_machine)])
-    idle = machines_needed(curve, np.zeros(1), rules, per)[0] * HOURS_PER_WEEK
-    total = idle + gained[np.searchsorted(steps[order] * (1 + _TOLERANCE), rates)]
-    beyond = rates * week.peak > edges[-1]
-    if beyond.any():
-        distinct, back = np.unique(rates[beyond], return_inverse=True)
-        total[beyond] = (machines_needed(curve, distinct[:, np.newaxis] * weights, rules, per) @ hours)[back]
-    return np.asarray(np.where(rates > 0, total, idle))
+    gained = np.cumsum(np.broadcast_to(hours[busy], (edges.size, busy.sum())).ravel()[order])
+    return steps[order], np.concatenate([[0.0], gained]), float(edges[-1])
 
 
 def step_rates_per_s(curve: CapacityCurve, rules: FleetRules, replicas_per_machine: int, count: int) -> Array:

@@ -9,6 +9,7 @@ from planner.cost import CostLine, OptionKind
 from planner.inputs import Excluded, InputFile
 from planner.profile import Profile
 from planner.ranges import Assumption
+from planner.risk import Risk
 from planner.scenario import Scenario
 from planner.sensitivity import TornadoBar
 from planner.workload import WorkloadSummary
@@ -112,6 +113,7 @@ class Plan:
     excluded: tuple[Excluded, ...]
     break_even: BreakEven | None
     sensitivity: tuple[TornadoBar, ...]
+    risk: Risk
     chart: VolumeChart
     prices: tuple[PriceRow, ...]
     files: tuple[InputFile, ...]

@@ -15,7 +15,7 @@ from planner.charts import (
     tornado_chart,
 )
 from planner.plan import Plan
-from planner.verdict import describe, label, usd, volume
+from planner.verdict import describe, label, percent, usd, volume
 from planner.version import VERSION
 
 _ENVIRONMENT = Environment(
@@ -53,6 +53,7 @@ def render_report(plan: Plan) -> str:
         volume=volume,
         label=label,
         describe=describe,
+        percent=percent,
     )
 
 

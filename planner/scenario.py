@@ -120,6 +120,16 @@ class Fleet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How often and from which seed all assumptions are drawn at once."""
+
+    draws: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
+    seed: Annotated[int, Field(ge=0)] = 1
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """An offer of the hardware table as a candidate.
 
@@ -176,6 +186,7 @@ class Scenario:
     currency: Literal["USD"] = "USD"
     horizon_months: Annotated[int, Field(ge=1, le=120)] = 36
     fleet: Fleet = field(default_factory=Fleet)
+    sampling: Sampling = field(default_factory=Sampling)
     assumptions: dict[str, FigureField] = field(default_factory=dict)
 
     __pydantic_config__ = ConfigDict(extra="forbid")

@@ -9,6 +9,7 @@ from planner.units import SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 _SMALL_LOG_S = 7 * 24 * SECONDS_PER_HOUR
 _NAMED_ASSUMPTIONS = 3
+_WORTH_SAYING_USD_PER_MONTH = 1.0
 _LABELS = {
     "requests_per_day": "requests per day",
     "growth_frac_per_month": "traffic growth per month",
@@ -86,7 +87,7 @@ def make_verdict(plan: Plan) -> Verdict:
         reasons = "; ".join(f"{excluded.id}: {excluded.reason}" for excluded in plan.excluded)
         text = f"No candidate can serve this workload. {reasons}."
         return Verdict(headline="No option is left.", paragraph=text, cautions=tuple(_cautions(plan)))
-    sentences = [_winner(plan), *_break_even(plan), *_sensitivity(plan), *_quality(plan)]
+    sentences = [_winner(plan), *_break_even(plan), *_sensitivity(plan), *_risk(plan), *_quality(plan)]
     return Verdict(headline=_headline(plan), paragraph=" ".join(sentences), cautions=tuple(_cautions(plan)))
 
 
@@ -183,6 +184,36 @@ def _sensitivity(plan: Plan) -> Iterator[str]:
         else "none of all assumptions alone turns the answer"
     )
     yield f"Self-hosting minus API, in USD a month, depends most on {said}; {end}."
+
+
+def _risk(plan: Plan) -> Iterator[str]:
+    risk = plan.risk
+    difference, cheaper = risk.difference_usd_per_month, risk.self_host_cheaper_frac
+    if difference is None or cheaper is None:
+        return
+    yield (
+        f"With all assumptions drawn at once ({risk.draws:,} draws), self-hosting is cheaper in {percent(cheaper)} of "
+        f"them and the difference runs from {_signed(difference.p10)} to {_signed(difference.p90)} (P10 to P90)."
+    )
+    best = risk.worth_knowing[0] if risk.worth_knowing else None
+    if best is not None and best.worth_usd_per_month >= _WORTH_SAYING_USD_PER_MONTH:
+        yield (
+            f"What would help the decision most is a better figure for {label(best.name)}: knowing it is worth up to "
+            f"{usd(best.worth_usd_per_month)} a month."
+        )
+    else:
+        yield "No better figure for any single assumption is worth paying for: the choice would stay the same."
+
+
+def percent(frac: float) -> str:
+    """A probability for reading; the ends are not rounded to certainty.
+
+    >>> percent(0.834), percent(0.0013), percent(0.0)
+    ('83%', '0.1%', 'none')
+    """
+    if frac in (0.0, 1.0):
+        return "all" if frac else "none"
+    return f"{frac:.0%}" if 0.01 <= frac <= 0.99 else f"{frac:.1%}"
 
 
 def _difference(plan: Plan) -> float:

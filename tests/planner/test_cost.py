@@ -27,6 +27,7 @@ from planner.draws import Draws, draws_from, each_at
 from planner.fleet import week_of
 from planner.workload import flat_week, servegen_week
 from pricing.hardware import purchase_offer, rental_offer
+from pricing.types import Term
 
 CURVE = CapacityCurve(
     replicas=(1, 2, 3),
@@ -228,3 +229,26 @@ def test_month_names_roll_over_the_year() -> None:
 def test_a_world_is_a_row() -> None:
     worlds: Draws = draws_from([{"a": 1.0}, {"a": 2.0}])
     assert worlds.column("a").shape == (2, 1)
+
+
+def test_only_rent_by_the_hour_follows_the_load() -> None:
+    worlds = draws_from([WORLD])
+    following = frame(1, scale_by_hour=True)
+    fixed = dataclasses.replace(following, rules=FleetRules(scale_by_hour=False))
+    reserved = dataclasses.replace(RENT, offer=dataclasses.replace(RENT.offer, term=Term.RESERVED))
+    rent = {
+        name: float(cash_usd(ledger(option, within, worlds)[:1]).sum())
+        for name, option, within in (
+            ("following", RENT, following),
+            ("fixed", RENT, fixed),
+            ("reserved", reserved, following),
+        )
+    }
+    assert rent["following"] < rent["fixed"] == rent["reserved"]
+
+
+def test_a_reservation_is_kept_when_the_traffic_falls() -> None:
+    falling = draws_from([WORLD | {"requests_per_day": 3 * 86_400.0, "growth_frac_per_month": -0.4}])
+    reserved = dataclasses.replace(RENT, offer=dataclasses.replace(RENT.offer, term=Term.RESERVED))
+    assert ledger(RENT, frame(3), falling)[0].quantity[0].tolist() == pytest.approx([0.0, 2920.0, 2190.0, 2190.0])
+    assert ledger(reserved, frame(3), falling)[0].quantity[0].tolist() == pytest.approx([0.0, 2920.0, 2920.0, 2920.0])

@@ -78,7 +78,7 @@ def test_real_weights_get_no_synthetic_warning(tmp_path: Path) -> None:
         ('["openai/gpt-4o-mini"]', '["openai/gpt-17"]', 4, "closest at openai"),
         ('"cpu-1p-8c"\n', '"cpu-9p"\n', 4, 'no purchase offer "cpu-9p"'),
         ("pue_ratio = 1.5", "pue_ration = 1.5", 2, 'assumptions."pue_ration" is not known'),
-        ("pue_ratio = 1.5", "pue_ratio = 0", 2, 'assumptions."pue_ratio" must be above 0'),
+        ("pue_ratio = 1.5", "pue_ratio = 0.9", 2, 'assumptions."pue_ratio" must be at least 1, got 0.9'),
     ],
 )
 def test_bad_input_ends_in_one_sentence(tmp_path: Path, old: str, new: str, code: int, said: str) -> None:
