@@ -51,7 +51,7 @@ def main() -> None:
     params.endpoint_metrics = True
     params.ui = False
     facts = {
-        "build": str(xllamacpp.BUILD_INFO),
+        "build": " ".join(map(str, xllamacpp.BUILD_INFO.values())),
         "system": xllamacpp.get_system_info(),
         "devices": [device["description"] for device in xllamacpp.get_device_info()],
         "step_token_budget": params.n_batch,

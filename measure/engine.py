@@ -156,7 +156,7 @@ def _facts(
     said: dict[str, object], model: ModelFile, options: EngineOptions, threads: int, load_time_s: float, pid: int
 ) -> EngineFacts:
     system = str(said["system"])
-    notes = [f"build: {said['build']}; {system.strip(' |')}"]
+    notes = []
     if "AVX512 = 1" not in system and _host_has_avx512():
         notes.append("the engine's build uses AVX2 only, this CPU could do AVX-512: a native build may be faster")
     budget = said["step_token_budget"]
@@ -170,6 +170,8 @@ def _facts(
             "n_batch": str(budget),
             "threads": str(threads),
             "cache_prompt": "false",
+            "build": str(said["build"]),
+            "cpu_features": system.removeprefix("CPU :").replace(" = 1", "").replace(" |", "").strip(),
         },
         model=model.name,
         is_synthetic=model.is_synthetic,

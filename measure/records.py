@@ -193,8 +193,20 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedLevel:
+    """A closed-loop level before its time is known."""
+
+    shape: Shape
+    concurrency: int
+
+    @property
+    def level(self) -> str:
+        return f"closed-{self.shape.name}-{self.concurrency}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to measure: a ladder of single prompts, then every shape at every concurrency.
+    """What to measure: a ladder of single prompts, then closed-loop levels in this order.
 
     `budget_s` bounds the whole sweep, `level_s` one level. The ladder climbs to `longest_input_tokens`, or to the
     longest prompt whose estimated time fits into its share of the budget.
@@ -207,8 +219,7 @@ class Plan:
     ladder_input_tokens: tuple[int, ...]
     longest_input_tokens: int | None
     ladder_output_tokens: int
-    shapes: tuple[Shape, ...]
-    concurrency: tuple[int, ...]
+    levels: tuple[PlannedLevel, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

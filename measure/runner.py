@@ -8,7 +8,7 @@ from measure.client import LoadClient, quiet_collector
 from measure.load import ClosedLoop, LevelHooks
 from measure.progress import Progress
 from measure.prompts import NonceSource, build_prompts, calibrate
-from measure.records import LevelSpec, PromptFit, RequestRecord, Session, SkippedLevel
+from measure.records import LevelSpec, PlannedLevel, PromptFit, RequestRecord, Session, SkippedLevel
 from measure.rundir import LineWriter, RunDirectory
 from measure.server import RunningServer
 from measure.summary import summarise_level
@@ -16,10 +16,8 @@ from measure.sweep import (
     LADDER_BUDGET_FRAC,
     LADDER_SHAPE,
     MIN_LADDER_TOKENS,
-    GridPoint,
     LadderPoint,
     crowd_request_s,
-    grid_points,
     grid_spec,
     ladder_spec,
     longest_that_fits,
@@ -147,13 +145,13 @@ class SweepRunner:
         return tokens
 
     async def _run_grid(self, client: LoadClient) -> None:
-        points = [point for point in grid_points(self._plan) if self._fits_context(point)]
+        points = [point for point in self._plan.levels if self._fits_context(point)]
         for number, point in enumerate(points):
             if point.level in self._finished:
                 continue
             left_s = self._left_s()
-            share_s = None if left_s is None else share_of_time_s(points[number:], left_s)
             expected_s = self._expected_request_s(point)
+            share_s = None if left_s is None else share_of_time_s(points[number:], left_s, expected_s)
             spec = grid_spec(point, self._plan, expected_request_s=expected_s, share_s=share_s)
             if spec is None:
                 self._skip(
@@ -162,7 +160,7 @@ class SweepRunner:
                 continue
             await self._hold(client, spec, expected_s)
 
-    def _fits_context(self, point: GridPoint) -> bool:
+    def _fits_context(self, point: PlannedLevel) -> bool:
         context, shape = self._server.facts.context_tokens, point.shape
         fits = context is None or shape.input_tokens + 1.1 * shape.output_tokens <= context
         if not fits:
@@ -171,26 +169,27 @@ class SweepRunner:
             )
         return fits
 
-    def _expected_request_s(self, point: GridPoint) -> float:
-        """From the same shape at a lower concurrency, else from the ladder."""
-        for lower in sorted((n for n in self._plan.concurrency if n < point.concurrency), reverse=True):
-            summary = self._finished.get(replace(point, concurrency=lower).level)
-            if summary is not None and summary.e2e_s is not None:
-                return crowd_request_s(summary.e2e_s.mean, measured_at=lower, concurrency=point.concurrency)
-        ladder = [
-            s for s in self._finished.values() if s.shape == LADDER_SHAPE and s.input_tokens and s.e2e_s and s.tpot_s
-        ]
+    def _expected_request_s(self, point: PlannedLevel) -> float:
+        """The lower of what the same shape took at a lower concurrency and what the ladder says; 1 s without both."""
+        guesses = []
+        for lower in self._plan.levels:
+            done = self._finished.get(lower.level)
+            if lower.shape == point.shape and lower.concurrency < point.concurrency and done and done.e2e_s:
+                growth = {"measured_at": lower.concurrency, "concurrency": point.concurrency}
+                guesses.append(crowd_request_s(done.e2e_s.mean, **growth))
+        climbed = [s for s in self._finished.values() if s.shape == LADDER_SHAPE]
         points = [
             LadderPoint(input_tokens=s.input_tokens.mean, request_s=s.e2e_s.mean)
-            for s in ladder
-            if s.input_tokens and s.e2e_s
+            for s in climbed
+            if s.input_tokens is not None and s.e2e_s is not None
         ]
         alone_s = predict_request_s(points, point.shape.input_tokens)
-        first = ladder[0].tpot_s if ladder else None
-        if alone_s is None or first is None:
-            return _UNKNOWN_REQUEST_S
-        extra = max(0, point.shape.output_tokens - self._plan.ladder_output_tokens)
-        return crowd_request_s(alone_s + extra * first.mean, measured_at=1, concurrency=point.concurrency)
+        tpots_s = [s.tpot_s.mean for s in climbed if s.tpot_s is not None]
+        if alone_s is not None and tpots_s:
+            extra_tokens = point.shape.output_tokens - self._plan.ladder_output_tokens
+            alone_s += max(0, extra_tokens) * min(tpots_s)
+            guesses.append(crowd_request_s(alone_s, measured_at=1, concurrency=point.concurrency))
+        return min(guesses, default=_UNKNOWN_REQUEST_S)
 
     async def _hold(self, client: LoadClient, spec: LevelSpec, expected_s: float = _UNKNOWN_REQUEST_S) -> LevelSummary:
         """Run the level, or fetch it if it is finished already."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
-from measure.records import LevelSpec, Plan, Shape
+from measure.records import LevelSpec, Plan, PlannedLevel, Shape
 
 WARM_UP_SHAPE = "warm-up"
 LADDER_SHAPE = "ladder"
@@ -19,13 +19,12 @@ _MIN_REQUESTS = 8
 _REQUESTS_PER_STREAM = 4
 _MIN_WINDOW_S = 3.0
 _MIN_REQUEST_TIMES = 2.0
+_TIGHT_REQUEST_TIMES = 3.0
 _BATCHING_EXPONENT = 0.8
 
-_QUICK_SHAPES = (
-    Shape(name="prompt-heavy", input_tokens=256, output_tokens=8),
-    Shape(name="balanced", input_tokens=64, output_tokens=64),
-    Shape(name="output-heavy", input_tokens=16, output_tokens=128),
-)
+_PROMPT_HEAVY = Shape(name="prompt-heavy", input_tokens=256, output_tokens=8)
+_BALANCED = Shape(name="balanced", input_tokens=64, output_tokens=64)
+_OUTPUT_HEAVY = Shape(name="output-heavy", input_tokens=16, output_tokens=128)
 _GRID_SHAPES = (
     Shape(name="prompt-heavy", input_tokens=1024, output_tokens=128),
     Shape(name="balanced", input_tokens=256, output_tokens=256),
@@ -34,7 +33,7 @@ _GRID_SHAPES = (
 
 
 def quick_plan(*, budget_s: float, longest_input_tokens: int | None) -> Plan:
-    """A sweep in about two minutes on two slow cores, whatever the speed within `budget_s`."""
+    """A sweep within `budget_s` on whatever machine: low concurrencies first, if time runs out the rest is left out."""
     return Plan(
         name="quick",
         budget_s=budget_s,
@@ -43,8 +42,12 @@ def quick_plan(*, budget_s: float, longest_input_tokens: int | None) -> Plan:
         ladder_input_tokens=(128, 512, 2048),
         longest_input_tokens=longest_input_tokens,
         ladder_output_tokens=16,
-        shapes=_QUICK_SHAPES,
-        concurrency=(1, 2, 4, 8),
+        levels=(
+            *_levels(1, _BALANCED, _OUTPUT_HEAVY),  # the ladder is the prompt-heavy load of one stream
+            *_levels(2, _PROMPT_HEAVY, _BALANCED, _OUTPUT_HEAVY),
+            *_levels(4, _PROMPT_HEAVY, _BALANCED, _OUTPUT_HEAVY),
+            *_levels(8, _BALANCED, _OUTPUT_HEAVY, _PROMPT_HEAVY),
+        ),
     )
 
 
@@ -65,9 +68,12 @@ def grid_plan(
         ladder_input_tokens=tuple(n for n in (64, 256, 1024, 4096) if n < longest),
         longest_input_tokens=longest,
         ladder_output_tokens=16,
-        shapes=shapes,
-        concurrency=tuple(sorted(set(concurrency))),
+        levels=tuple(level for n in sorted(set(concurrency)) for level in _levels(n, *shapes)),
     )
+
+
+def _levels(concurrency: int, *shapes: Shape) -> tuple[PlannedLevel, ...]:
+    return tuple(PlannedLevel(shape=shape, concurrency=concurrency) for shape in shapes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,30 +146,13 @@ def warm_up_spec(session: int, max_s: float) -> LevelSpec:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GridPoint:
-    """A planned level before its time is known."""
-
-    shape: Shape
-    concurrency: int
-
-    @property
-    def level(self) -> str:
-        return f"closed-{self.shape.name}-{self.concurrency}"
-
-
-def grid_points(plan: Plan) -> tuple[GridPoint, ...]:
-    """Low concurrencies of all shapes first: if time runs out, the most crowded levels are the ones missing."""
-    return tuple(GridPoint(shape=shape, concurrency=n) for n in plan.concurrency for shape in plan.shapes)
-
-
 def crowd_request_s(request_s: float, *, measured_at: int, concurrency: int) -> float:
     """Rough time of a request among more: it grows with the 0.8th power of the concurrency. 1 s alone: 5.3 s at 8."""
     growth: float = (concurrency / measured_at) ** _BATCHING_EXPONENT
     return request_s * growth
 
 
-def grid_spec(point: GridPoint, plan: Plan, *, expected_request_s: float, share_s: float | None) -> LevelSpec | None:
+def grid_spec(point: PlannedLevel, plan: Plan, *, expected_request_s: float, share_s: float | None) -> LevelSpec | None:
     """The level within its share of the remaining time; `None` if fewer than two request times fit."""
     wanted_s = 2 * expected_request_s + max(_MIN_WINDOW_S, 3 * expected_request_s) + 1.0
     max_s = plan.level_s if share_s is None else min(share_s, max(wanted_s, _MIN_WINDOW_S), plan.level_s)
@@ -182,7 +171,9 @@ def grid_spec(point: GridPoint, plan: Plan, *, expected_request_s: float, share_
     )
 
 
-def share_of_time_s(points: Sequence[GridPoint], remaining_s: float) -> float:
-    """Time for the first of the remaining levels: by the square root of the concurrency."""
+def share_of_time_s(points: Sequence[PlannedLevel], remaining_s: float, expected_request_s: float) -> float:
+    """Time for the first of the remaining levels: by the square root of the concurrency, but at least what it needs as
+    long as that is no more than half of what remains; on a slow machine few levels are better than none."""
     weights = [math.sqrt(point.concurrency) for point in points]
-    return remaining_s * weights[0] / sum(weights)
+    fair_s = remaining_s * weights[0] / sum(weights)
+    return max(fair_s, min(_TIGHT_REQUEST_TIMES * expected_request_s, remaining_s / 2))

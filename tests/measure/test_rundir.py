@@ -1,0 +1,90 @@
+"""The run directory survives being killed at any moment."""
+
+from pathlib import Path
+
+import pytest
+
+from measure.records import SCHEMA_VERSION, RunInfo, TargetInfo
+from measure.rundir import REQUESTS_FILE, LineWriter, RunDirectory
+from measure.sweep import quick_plan
+from planner.errors import InputError
+from tests.measure.build import level, request
+
+
+def info() -> RunInfo:
+    return RunInfo(
+        schema_version=SCHEMA_VERSION,
+        tool_version="0",
+        seed=7,
+        plan=quick_plan(budget_s=60, longest_input_tokens=1000),
+        target=TargetInfo(kind="gguf", location="model.gguf"),
+        sessions=(),
+    )
+
+
+def test_records_come_back_equal(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.write_info(info())
+    requests = [request(start_ms=i, content_ms=[i + 1, i + 2], index=i) for i in range(3)]
+    with run.request_writer() as writer:
+        for one in requests:
+            writer.append(one)
+    run.append_level(level(start_ms=0, end_ms=5))
+    assert run.read_info() == info()
+    assert list(run.read_requests()) == requests
+    assert run.read_levels() == [level(start_ms=0, end_ms=5)]
+    assert run.dropped == []
+
+
+def test_every_possible_cut_loses_the_last_line_only_and_says_so(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    requests = [request(start_ms=i, content_ms=[i + 1], index=i) for i in range(3)]
+    with run.request_writer() as writer:
+        for one in requests:
+            writer.append(one)
+    path = tmp_path / REQUESTS_FILE
+    whole = path.read_bytes()
+    start_of_last = whole[:-1].rfind(b"\n") + 1
+    for cut in range(start_of_last + 1, len(whole)):
+        path.write_bytes(whole[:cut])
+        run = RunDirectory(tmp_path)
+        assert list(run.read_requests()) == requests[:2]
+        assert run.dropped == ["requests.jsonl line 3 was cut short when the program was stopped; left out"]
+
+
+def test_appending_after_a_cut_starts_on_a_new_line(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b'{"a":1}\n{"a":2')
+    with LineWriter(path) as writer:
+        writer.append({"a": 3})
+    assert path.read_bytes() == b'{"a":1}\n{"a":3}\n'
+
+
+def test_a_file_of_one_half_line_becomes_empty(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b"x" * 200_000)
+    LineWriter(path).close()
+    assert path.read_bytes() == b""
+
+
+def test_damage_in_the_middle_stops_with_file_and_line(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    with run.request_writer() as writer:
+        writer.append(request(start_ms=0, content_ms=[1]))
+        writer.append({"level": "x"})
+    with pytest.raises(InputError, match=r"requests\.jsonl, line 2: session"):
+        list(run.read_requests())
+
+
+def test_no_run_directory(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no run directory"):
+        RunDirectory(tmp_path).read_info()
+
+
+def test_another_schema_version_is_refused(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.write_info(info())
+    text = (tmp_path / "run.json").read_text().replace('"schema_version": 1', '"schema_version": 99')
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InputError, match="schema version 99"):
+        run.read_info()
