@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from datetime import date
 from functools import cache
 from importlib.resources import files
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from planner.errors import PriceError
 from planner.ranges import Assumption, Range, certain
+from pricing.licences import CommercialUse, Licence
 from pricing.types import Accelerator, PurchaseOffer, RentalOffer, Term
 
 _RowT = TypeVar("_RowT", bound=BaseModel)
@@ -196,3 +197,32 @@ def load_known_differences() -> Mapping[str, str]:
     """Why the sources differ on a model, by "provider/model-id", where somebody has looked into it."""
     rows = _rows("known_differences.toml", "difference", _DifferenceRow)
     return {row.model: f"{row.reason} ({row.source_url}, {row.checked_on})" for row in rows}
+
+
+class _LicenceRow(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    name: str
+    version: str
+    source_url: str = Field(pattern=r"^https?://")
+    checked_on: date
+    basis: Literal["text", "summary"]
+    commercial_use: CommercialUse
+    models: tuple[str, ...] = Field(min_length=1)
+    monthly_users_cap: int | None = Field(default=None, gt=0)
+    trains_other_models: str | None = None
+    attribution: str | None = None
+    attribution_from_monthly_users: int | None = Field(default=None, gt=0)
+    attribution_from_monthly_revenue_usd: int | None = Field(default=None, gt=0)
+    use_policy_url: str | None = Field(default=None, pattern=r"^https?://")
+    excluded_regions: tuple[str, ...] = ()
+    excluded_regions_multimodal_only: bool = False
+    redistribution_duty: str | None = None
+
+
+@cache
+def load_licences() -> tuple[Licence, ...]:
+    """The licences of `licences.toml`."""
+    rows = _rows("licences.toml", "licence", _LicenceRow)
+    return tuple(Licence(from_text=row.basis == "text", **row.model_dump(exclude={"basis"})) for row in rows)
