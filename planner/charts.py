@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from planner.capacity import CapacityPlan
-from planner.cost import OptionKind
+from planner.options import OptionKind
 from planner.plan import Plan
 from planner.profile import LevelSummary
 from planner.verdict import label, usd, volume

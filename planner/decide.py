@@ -11,30 +11,17 @@ import numpy as np
 from planner.assumptions import gather_assumptions
 from planner.breakeven import VOLUME, Array, BreakEven, Difference, break_even, cheapest_of, search_volumes
 from planner.capacity import CapacityCurve, Shortfall, capacity_curve, plan_hours
-from planner.cost import (
-    ApiOption,
-    Frame,
-    Option,
-    OptionKind,
-    OwnOption,
-    RentOption,
-    cash_usd,
-    cost_lines,
-    ledger,
-    levelised_cost_usd_per_month,
-    period_start,
-    pnl_usd,
-    requests_per_month,
-    rules_for,
-)
+from planner.cost import ledger, levelised_cost_usd_per_month, requests_per_month
 from planner.draws import Draws, draws_from, each_at, mid_values, one_at_a_time
 from planner.finance import annuity_factor, monthly_rate, npv_usd
 from planner.fleet import machines_needed, step_rates_per_s, week_of
 from planner.inputs import Excluded, PlanInputs
+from planner.options import ApiOption, Frame, Option, OptionKind, OwnOption, RentOption, rules_for
 from planner.plan import FleetSize, OptionResult, Plan, PriceChange, PriceRow, Verdict, VolumeChart, VolumeSeries
 from planner.profile import Profile
 from planner.risk import assess
 from planner.scenario import Scenario
+from planner.schedule import cash_usd, cost_lines, period_start, pnl_usd
 from planner.sensitivity import TornadoBar, tornado
 from planner.units import HOURS_PER_DAY, SECONDS_PER_HOUR, TOKENS_PER_MTOK
 from planner.verdict import make_verdict

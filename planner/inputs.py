@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from planner.cost import ApiOption, OptionKind
+from planner.options import ApiOption, OptionKind
 from planner.profile import Profile
 from planner.ranges import Assumption
 from planner.scenario import Machine, Scenario

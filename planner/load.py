@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from planner.cost import ApiOption, OptionKind, period_start
 from planner.errors import InputError
 from planner.inputs import Excluded, InputFile, PlanInputs
+from planner.options import ApiOption, OptionKind
 from planner.profile import load_profile
 from planner.scenario import Demand, Scenario, load_scenario, scenario_file
+from planner.schedule import period_start
 from planner.traces import read_log
 from planner.workload import Workload, flat_week, servegen_week
 from pricing.api import api_bill, rate_card

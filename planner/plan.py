@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from planner.breakeven import BreakEven
 from planner.capacity import CapacityCurve, CapacityPlan
-from planner.cost import CostLine, OptionKind
 from planner.inputs import Excluded, InputFile
+from planner.options import OptionKind
 from planner.profile import Profile
 from planner.ranges import Assumption
 from planner.risk import Risk
 from planner.scenario import Scenario
+from planner.schedule import CostLine
 from planner.sensitivity import TornadoBar
 from planner.workload import WorkloadSummary
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.assumptions import bounds
-from planner.cost import Frame, Option, OptionKind, levelised_cost_usd_per_month
+from planner.cost import levelised_cost_usd_per_month
 from planner.draws import Draws
+from planner.options import Frame, Option, OptionKind
 from planner.ranges import Assumption, Range
 
 Array = NDArray[np.floating[Any]]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from planner.breakeven import BreakEven
-from planner.cost import OptionKind
+from planner.options import OptionKind
 from planner.plan import OptionResult, Plan, Verdict
 from planner.units import SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 

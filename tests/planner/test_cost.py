@@ -8,23 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.capacity import CapacityCurve, FleetRules
-from planner.cost import (
-    ApiOption,
-    AssetTerms,
-    Frame,
-    Option,
-    OwnOption,
-    RentOption,
-    asset_entries,
-    cash_usd,
-    cost_lines,
-    ledger,
-    levelised_cost_usd_per_month,
-    period_start,
-    pnl_usd,
-)
+from planner.cost import ledger, levelised_cost_usd_per_month
 from planner.draws import Draws, draws_from, each_at
 from planner.fleet import week_of
+from planner.options import ApiOption, Frame, Option, OwnOption, RentOption
+from planner.schedule import AssetTerms, asset_entries, cash_usd, cost_lines, period_start, pnl_usd
 from planner.workload import flat_week, servegen_week
 from pricing.hardware import purchase_offer, rental_offer
 from pricing.types import Term

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from plan_case import ONE_AT_A_TIME, SCENARIO, write_case
 
-from planner.cost import OptionKind
 from planner.decide import make_plan, size_fleets
 from planner.export import assumptions_csv, costs_csv, hourly_csv, plan_files, write_plan
 from planner.inputs import Excluded
 from planner.load import load_inputs
+from planner.options import OptionKind
 from planner.plan import Plan
 
 

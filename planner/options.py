@@ -1,0 +1,86 @@
+"""The options that a plan compares, and what all of them share."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.capacity import CapacityCurve, FleetRules
+from planner.fleet import Week
+from pricing.types import PurchaseOffer, RentalOffer, Term
+
+Array = NDArray[np.floating[Any]]
+
+
+class OptionKind(StrEnum):
+    API = "api"
+    RENT = "rent"
+    OWN = "own"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ApiOption:
+    """An API model with its dated prices for the workload's mix of requests.
+
+    `tokens_per_request` and `usd_per_request` are means over the mix, of shape (kinds, cached levels, months); the
+    levels are the values of `cached_input_frac` at which the mix was priced, ascending, at least one.
+    """
+
+    id: str
+    matched_model: str
+    source: str
+    source_url: str | None
+    kinds: tuple[str, ...]
+    cached_levels: tuple[float, ...]
+    tokens_per_request: Array
+    usd_per_request: Array
+
+    @property
+    def kind(self) -> OptionKind:
+        return OptionKind.API
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RentOption:
+    """A rented machine that runs the measured replica `replicas_per_machine` times."""
+
+    id: str
+    offer: RentalOffer
+    curve: CapacityCurve
+
+    @property
+    def kind(self) -> OptionKind:
+        return OptionKind.RENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnOption:
+    """An owned machine that runs the measured replica `replicas_per_machine` times."""
+
+    id: str
+    offer: PurchaseOffer
+    curve: CapacityCurve
+
+    @property
+    def kind(self) -> OptionKind:
+        return OptionKind.OWN
+
+
+Option = ApiOption | RentOption | OwnOption
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What all options share: the horizon, the hours of a week, and what the operator adds to the bare need."""
+
+    horizon_months: int
+    week: Week
+    rules: FleetRules
+
+
+def rules_for(option: RentOption | OwnOption, rules: FleetRules) -> FleetRules:
+    """Only what is rented by the hour can follow the hour's need; what is owned or reserved is there all week."""
+    follows = isinstance(option, RentOption) and option.offer.term is not Term.RESERVED
+    return rules if follows else replace(rules, scale_by_hour=False)
