@@ -91,7 +91,9 @@ def lone_ttft_s(step_time: StepTime, limits: EngineLimits, input_tokens: float) 
     )
 
 
-def fit_step_time(points: Sequence[LoadPoint], *, limits: EngineLimits, seed: int) -> StepTimeFit:
+def fit_step_time(
+    points: Sequence[LoadPoint], *, limits: EngineLimits, seed: int, posterior_size: int = POSTERIOR_SIZE
+) -> StepTimeFit:
     """Fit the step time to closed-loop levels, with a posterior and with errors on points left out.
 
     Needs levels at two concurrencies or more; one prompt:output shape is enough, but then the hull is that shape alone.
@@ -103,7 +105,7 @@ def fit_step_time(points: Sequence[LoadPoint], *, limits: EngineLimits, seed: in
     weights = np.array([p.weight for p in points])
     step_time = model.fit(points, weights)
     rng = np.random.default_rng(seed)
-    posterior = tuple(model.fit(points, weights * rng.exponential(size=weights.size)) for _ in range(POSTERIOR_SIZE))
+    posterior = tuple(model.fit(points, weights * rng.exponential(size=weights.size)) for _ in range(posterior_size))
     tpot_error, ttft_error = _errors(step_time, limits, points)
     held_out = [_errors(model.fit(rest, _weights(rest)), limits, [point]) for point, rest in _leave_one_out(points)]
     return StepTimeFit(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from planner import model_commands
 from planner.console import emit_json, log, out
 from planner.distribution import Distribution
 from planner.traces import LogReport, check_bad_rows, read_log_with_all_bad_rows
@@ -18,7 +19,8 @@ SHOWN_BAD_ROWS = 20
 
 def register(app: typer.Typer) -> None:
     """Add this room's commands."""
-    app.command(name="workload", epilog="Example: breakeven workload examples/azure_code_2023.csv --json")(workload)
+    app.command(name="workload")(workload)
+    model_commands.register(app)
 
 
 def workload(
@@ -26,7 +28,10 @@ def workload(
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
     allow_bad_rows: Annotated[int, typer.Option(min=0, help="Rows that may be left out.")] = 0,
 ) -> None:
-    """Read a request log: counts, token percentiles, burstiness, and every row that cannot be used."""
+    """Read a request log: counts, token percentiles, burstiness, and every row that cannot be used.
+
+    Example: breakeven workload examples/azure_code_2023.csv --json
+    """
     requests, report = read_log_with_all_bad_rows(file)
     summary = summarise_workload(requests)
     if json:
