@@ -13,7 +13,12 @@ from planner.plan import Plan
 from planner.profile import LevelSummary
 from planner.verdict import label, usd, volume
 
-_COLOURS = {OptionKind.API: "#1f6feb", OptionKind.RENT: "#d9730d", OptionKind.OWN: "#2f855a"}
+_COLOURS = {
+    OptionKind.API: "#1f6feb",
+    OptionKind.RENT: "#d9730d",
+    OptionKind.OWN: "#2f855a",
+    OptionKind.HYBRID: "#6f42c1",
+}
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _GREY = "#8a8f98"
 _MAX_LABEL = 34
@@ -158,10 +163,31 @@ def latency_against_concurrency(levels: Sequence[LevelSummary]) -> go.Figure:
     return _styled(figure, "Measured time to first token")
 
 
+def ttft_against_prompt_length(levels: Sequence[LevelSummary]) -> go.Figure:
+    """Measured mean TTFT of a request that has the engine to itself over its prompt length, both axes logarithmic."""
+    alone = [level for level in levels if level.valid and level.mode == "closed" and level.target == 1]
+    points = sorted((x.input_tokens.mean, x.ttft_s.mean, x.shape) for x in alone if x.input_tokens and x.ttft_s)
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[tokens for tokens, _, _ in points],
+        y=[ttft for _, ttft, _ in points],
+        text=[shape for _, _, shape in points],
+        mode="lines+markers",
+        line={"color": _GREY},
+        hovertemplate="%{x:,.0f} prompt tokens: %{y:.3g} s<extra>%{text}</extra>",
+    )
+    figure.update_xaxes(title="prompt tokens", type="log")
+    figure.update_yaxes(title="TTFT, s", type="log")
+    return _styled(figure, "Time to first token of a lone request")
+
+
 def _measured(levels: Sequence[LevelSummary], value: Callable[[LevelSummary], float | None]) -> go.Figure:
+    """One line per shape that was held at several concurrencies."""
     figure = go.Figure()
     for shape in dict.fromkeys(level.shape for level in levels):
         mine = sorted((x for x in levels if x.shape == shape and x.valid), key=lambda x: x.achieved_concurrency)
+        if len({level.target for level in mine}) < 2:
+            continue
         figure.add_scatter(
             x=[level.achieved_concurrency for level in mine],
             y=[value(level) for level in mine],

@@ -25,7 +25,7 @@ SCENARIO_VARIABLE = "BREAKEVEN_SCENARIO"
 
 _CACHED_PLANS = 32
 WeekName = Literal["flat", "servegen"]
-_MARKDOWN = re.compile(r"[\\`*_{}\[\]<>#$~|:]")
+_MARKDOWN = re.compile(r"[\\*_{}\[\]<>#$~|:]")
 _YOURS = "set in the dashboard"
 
 
@@ -186,5 +186,5 @@ def _mid(inputs: PlanInputs, name: str) -> float:
 
 
 def escape(text: str) -> str:
-    """Text from files or numbers, safe for Markdown: a model's name must not become a link, `$` no formula."""
+    """Text from files or numbers, safe for Markdown: a model's name must not become a link, `$` no formula. Code marks stay."""
     return _MARKDOWN.sub(r"\\\g<0>", text)

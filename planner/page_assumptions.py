@@ -7,7 +7,7 @@ from planner.verdict import label
 
 plan = open_plan()
 
-st.title("Assumptions")
+st.header("Assumptions")
 st.caption(
     "low and high are the 10th and 90th percentile. A placeholder has no good primary source: put your own figure."
 )
@@ -27,6 +27,8 @@ st.dataframe(
         for a in plan.assumptions
     ],
     hide_index=True,
+    height="content",
+    column_config={name: st.column_config.NumberColumn(format="%.6g") for name in ("low", "mid", "high")},
 )
 st.subheader("Files this plan rests on")
 st.dataframe([{"role": f.role, "path": f.path, "sha256": f.sha256} for f in plan.files], hide_index=True)

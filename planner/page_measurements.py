@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from planner.charts import latency_against_concurrency, throughput_against_concurrency
+from planner.charts import latency_against_concurrency, throughput_against_concurrency, ttft_against_prompt_length
 from planner.dashboard import escape, open_plan
 
 plan = open_plan()
 
-st.title("Measurements")
+st.header("Measurements")
 if not plan.profiles:
     st.info("This plan has no measured profile. Measure a model with `breakeven measure` and name it in the scenario.")
     st.stop()
@@ -31,10 +31,12 @@ error.metric(
 )
 st.plotly_chart(throughput_against_concurrency(profile.levels), key="throughput")
 st.plotly_chart(latency_against_concurrency(profile.levels), key="latency")
+st.plotly_chart(ttft_against_prompt_length(profile.levels), key="prompt_length")
 st.dataframe(
     [
         {
             "shape": level.shape,
+            "input tokens": level.input_tokens.mean if level.input_tokens else None,
             "target": level.target,
             "valid": level.valid,
             "in flight": level.achieved_concurrency,
@@ -50,6 +52,18 @@ st.dataframe(
         for level in profile.levels
     ],
     hide_index=True,
+    height="content",
+    column_config={
+        name: st.column_config.NumberColumn(format="%.4g")
+        for name in (
+            "in flight",
+            "requests/s",
+            "output tokens/s",
+            "TTFT p50 [s]",
+            "TTFT p95 [s]",
+            "TPOT p50 [s]",
+        )
+    },
 )
 for name, reason in profile.missing.items():
     st.caption(escape(f"Not measured: {name}, because {reason}"))

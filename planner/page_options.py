@@ -7,7 +7,7 @@ from planner.dashboard import escape, open_plan
 
 plan = open_plan()
 
-st.title("Options")
+st.header("Options")
 st.caption(
     "All costs in USD, nominal. Levelised: the constant monthly payment with the same present value as the cash."
 )

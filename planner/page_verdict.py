@@ -9,7 +9,7 @@ from planner.verdict import break_even_in_words, usd, volume
 
 plan = open_plan()
 
-st.title(escape(plan.verdict.headline))
+st.header(escape(plan.verdict.headline))
 st.write(escape(plan.verdict.paragraph))
 
 best_api, best_host = plan.best_api, plan.best_self_host

@@ -16,7 +16,7 @@ def row(name: str, sample: Distribution | None) -> dict[str, str | float | None]
     return {"": name, "mean": sample.mean, "p50": sample.p50, "p95": sample.p95, "p99": sample.p99, "max": sample.max}
 
 
-st.title("Workload")
+st.header("Workload")
 requests, span, burst = st.columns(3)
 requests.metric("Requests in the log", f"{log.requests:,}")
 span.metric("Observed [minutes]", f"{log.span_s / 60:,.1f}")
