@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from planner.draws import Draws, chunks
 from planner.finance import levelised_usd_per_month, monthly_rate
-from planner.fleet import machine_hours_per_week, machines_needed
-from planner.options import ApiOption, Frame, Option, OwnOption, RentOption, rules_for
+from planner.fleet import held_rate_per_s, machine_hours_per_week, machines_needed, overflow_frac
+from planner.options import ApiOption, Frame, HybridOption, Option, OwnOption, RentOption, rules_for
 from planner.schedule import AssetTerms, Entry, asset_entries, cash_usd, running
 from planner.units import (
     DAYS_PER_MONTH,
@@ -39,11 +39,14 @@ def ledger(option: Option, frame: Frame, draws: Draws) -> tuple[Entry, ...]:
     """All entries of one option in the given worlds."""
     match option:
         case ApiOption():
-            return _api(option, frame, draws)
+            return _api(option, draws, frame, requests_per_s(draws, frame))
         case RentOption():
             return _rent(option, frame, draws)
         case OwnOption():
             return _own(option, frame, draws)
+        case HybridOption():
+            machines = np.full(draws.worlds, float(option.machines))
+            return hybrid_ledger(option.host, option.api, machines, frame, draws)
 
 
 def levelised_cost_usd_per_month(option: Option, frame: Frame, draws: Draws) -> Array:
@@ -56,8 +59,32 @@ def levelised_cost_usd_per_month(option: Option, frame: Frame, draws: Draws) -> 
     return levelised_usd_per_month(np.concatenate(list(cash)), rate)
 
 
-def _api(option: ApiOption, frame: Frame, draws: Draws) -> tuple[Entry, ...]:
-    requests = requests_per_s(draws, frame) * SECONDS_PER_HOUR * HOURS_PER_MONTH
+def hybrid_ledger(
+    host: RentOption | OwnOption, api: ApiOption, machines: Array, frame: Frame, draws: Draws
+) -> tuple[Entry, ...]:
+    """A base of `machines`, one number per world, all the time, and the requests above it at the API."""
+    count = np.broadcast_to(machines[:, np.newaxis], (draws.worlds, frame.horizon_months))
+    per_machine = np.floor(draws.column(f"{host.id}/replicas_per_machine"))
+    held = held_rate_per_s(host.curve, count * per_machine) * draws.column("throughput_ratio")
+    rate = requests_per_s(draws, frame)
+    overflow = overflow_frac(rate, held, frame.week)
+    own: tuple[Entry, ...] = (
+        (_rented(host, frame, draws, count * HOURS_PER_MONTH),)
+        if isinstance(host, RentOption)
+        else _owned(host, draws, count, rate * (1.0 - overflow) / draws.column("throughput_ratio"))
+    )
+    return (*own, _staff(frame, draws), *_api(api, draws, frame, rate * overflow))
+
+
+def base_and_overflow(option: HybridOption, frame: Frame, draws: Draws) -> Array:
+    """Share of each month's requests that a hybrid sends to the API, (worlds, horizon)."""
+    per_machine = np.floor(draws.column(f"{option.host.id}/replicas_per_machine"))
+    held = held_rate_per_s(option.host.curve, option.machines * per_machine) * draws.column("throughput_ratio")
+    return overflow_frac(requests_per_s(draws, frame), held, frame.week)
+
+
+def _api(option: ApiOption, draws: Draws, frame: Frame, rate: Array) -> tuple[Entry, ...]:
+    requests = rate * SECONDS_PER_HOUR * HOURS_PER_MONTH
     drift = _drift("api_price_drift_frac_per_year", frame, draws)
     mix = _level_weights(option.cached_levels, draws.values["cached_input_frac"])
     entries = []
@@ -78,18 +105,27 @@ def _rent(option: RentOption, frame: Frame, draws: Draws) -> tuple[Entry, ...]:
     if option.offer.term is Term.RESERVED:
         per_week = np.maximum.accumulate(per_week, axis=1)
     hours = per_week * (HOURS_PER_MONTH / HOURS_PER_WEEK)
+    return (_rented(option, frame, draws, hours), _staff(frame, draws))
+
+
+def _rented(option: RentOption, frame: Frame, draws: Draws, machine_hours: Array) -> Entry:
     price = draws.column(f"{option.id}/usd_per_h") * _drift("rental_price_drift_frac_per_year", frame, draws)
     basis = f"{option.id}/usd_per_h, {option.offer.provider}, {option.offer.checked_on.isoformat()}"
-    rent = running("rent", f"{option.offer.name}, billed busy or idle", hours, "machine-hours", price, basis)
-    return (rent, _staff(frame, draws))
+    return running("rent", f"{option.offer.name}, billed busy or idle", machine_hours, "machine-hours", price, basis)
 
 
 def _own(option: OwnOption, frame: Frame, draws: Draws) -> tuple[Entry, ...]:
-    name = option.offer.name
     rate = requests_per_s(draws, frame) / draws.column("throughput_ratio")
-    per_machine = np.floor(draws.column(f"{option.id}/replicas_per_machine"))
+    per_machine = draws.column(f"{option.id}/replicas_per_machine")
     needed = machines_needed(option.curve, rate * frame.week.peak, frame.rules, per_machine)
     machines = np.maximum.accumulate(needed, axis=1)
+    return (*_owned(option, draws, machines, rate), _staff(frame, draws))
+
+
+def _owned(option: OwnOption, draws: Draws, machines: Array, rate: Array) -> tuple[Entry, ...]:
+    """Purchase to resale of `machines` per month that serve `rate`, the rate at the predicted throughput [1/s]."""
+    name = option.offer.name
+    per_machine = np.floor(draws.column(f"{option.id}/replicas_per_machine"))
     price = draws.column(f"{option.id}/price_usd")
     hardware = AssetTerms(
         price_usd=price[:, 0],
@@ -97,9 +133,8 @@ def _own(option: OwnOption, frame: Frame, draws: Draws) -> tuple[Entry, ...]:
         residual_frac=draws.values[f"{option.id}/residual_frac"],
         resale_frac_of_book=draws.values["resale_frac_of_book_value"],
     )
-    network_price = price * draws.column("network_frac_of_hardware")
     network = AssetTerms(
-        price_usd=network_price[:, 0],
+        price_usd=hardware.price_usd * draws.values["network_frac_of_hardware"],
         life_months=hardware.life_months,
         residual_frac=np.zeros(draws.worlds),
         resale_frac_of_book=np.zeros(draws.worlds),
@@ -119,7 +154,6 @@ def _own(option: OwnOption, frame: Frame, draws: Draws) -> tuple[Entry, ...]:
         running("power", f"{name}, idle and busy", kwh, "kWh", draws.column("electricity_usd_per_kwh"), power_basis),
         running("colocation", f"{name}, at full load", kilowatts, "kW-months", space, space_basis),
         running("support", name, machines, "machine-months", support, "support_frac_per_year"),
-        _staff(frame, draws),
     )
 
 

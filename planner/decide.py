@@ -11,13 +11,24 @@ import numpy as np
 from planner.assumptions import gather_assumptions
 from planner.breakeven import VOLUME, Array, BreakEven, Difference, break_even, cheapest_of, search_volumes
 from planner.capacity import CapacityCurve, Shortfall, capacity_curve, plan_hours
-from planner.cost import ledger, levelised_cost_usd_per_month, requests_per_month
+from planner.cost import base_and_overflow, ledger, levelised_cost_usd_per_month, requests_per_month
 from planner.draws import Draws, draws_from, each_at, mid_values, one_at_a_time
 from planner.finance import annuity_factor, monthly_rate, npv_usd
 from planner.fleet import machines_needed, step_rates_per_s, week_of
+from planner.hybrid import best_hybrid
 from planner.inputs import Excluded, PlanInputs
-from planner.options import ApiOption, Frame, Option, OptionKind, OwnOption, RentOption, rules_for
-from planner.plan import FleetSize, OptionResult, Plan, PriceChange, PriceRow, Verdict, VolumeChart, VolumeSeries
+from planner.options import ApiOption, Frame, HybridOption, Option, OptionKind, OwnOption, RentOption, rules_for
+from planner.plan import (
+    FleetSize,
+    HybridSize,
+    OptionResult,
+    Plan,
+    PriceChange,
+    PriceRow,
+    Verdict,
+    VolumeChart,
+    VolumeSeries,
+)
 from planner.profile import Profile
 from planner.risk import assess
 from planner.scenario import Scenario
@@ -75,12 +86,15 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
     options, excluded = _candidates(inputs, curves)
     mid = draws_from([mid_values(assumptions)])
     volume = float(mid.values[VOLUME][0])
+    apis = [option for option in options if isinstance(option, ApiOption)]
+    hosts = [option for option in options if isinstance(option, RentOption | OwnOption)]
+    mix = best_hybrid(hosts, apis, frame, mid) if scenario.candidates.hybrid else None
+    if mix is not None:
+        options.append(mix)
     results = sorted(
         (_result(option, frame, mid, inputs) for option in options),
         key=lambda result: (result.levelised_usd_per_month, result.id),
     )
-    apis = [option for option in options if isinstance(option, ApiOption)]
-    hosts = [option for option in options if not isinstance(option, ApiOption)]
     found: BreakEven | None = None
     bars: tuple[TornadoBar, ...] = ()
     if apis and hosts:
@@ -90,7 +104,7 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         found = break_even(difference, mid, worlds, search_volumes(volume), edges)
         bars = tornado(assumptions, difference)
     api = next((result.id for result in results if result.kind is OptionKind.API), None)
-    host = next((result.id for result in results if result.kind is not OptionKind.API), None)
+    host = next((result.id for result in results if result.kind in (OptionKind.RENT, OptionKind.OWN)), None)
     sampling = scenario.sampling
     plan = Plan(
         scenario=scenario,
@@ -107,7 +121,7 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         break_even=found,
         sensitivity=bars,
         risk=assess(options, frame, assumptions, api=api, host=host, draws=sampling.draws, seed=sampling.seed),
-        chart=_chart(options, frame, mid, found, volume),
+        chart=_chart([*apis, *hosts], frame, mid, found, volume),
         prices=tuple(_price_row(api, mid, scenario.start_month) for api in apis),
         files=inputs.files,
         verdict=_UNSAID,
@@ -177,7 +191,8 @@ def _result(option: Option, frame: Frame, mid: Draws, inputs: PlanInputs) -> Opt
         usd_per_mtok=npv / float(npv_usd(_tokens_by_month(frame, mid, inputs), rate)) * TOKENS_PER_MTOK,
         cash_by_month_usd=tuple(cash.tolist()),
         pnl_by_month_usd=tuple(pnl.tolist()),
-        fleet=None if isinstance(option, ApiOption) else _fleet(option, frame, mid, inputs),
+        fleet=_fleet(option, frame, mid, inputs) if isinstance(option, RentOption | OwnOption) else None,
+        hybrid=_hybrid(option, frame, mid) if isinstance(option, HybridOption) else None,
         lines=tuple(cost_lines(option.id, entries, inputs.scenario.start_month)),
     )
 
@@ -208,7 +223,12 @@ def _fleet(option: RentOption | OwnOption, frame: Frame, mid: Draws, inputs: Pla
     )
 
 
-def _difference(hosts: Sequence[Option], apis: Sequence[ApiOption], frame: Frame) -> Difference:
+def _hybrid(option: HybridOption, frame: Frame, mid: Draws) -> HybridSize:
+    overflow = float(base_and_overflow(option, frame, mid)[0, 0])
+    return HybridSize(host=option.host.id, api=option.api.id, machines=option.machines, overflow_frac=overflow)
+
+
+def _difference(hosts: Sequence[RentOption | OwnOption], apis: Sequence[ApiOption], frame: Frame) -> Difference:
     """Cheapest self-hosted minus cheapest API option; a token bill is proportional to volume and priced only once."""
 
     def on(worlds: Draws) -> Callable[[Array], Array]:
@@ -225,7 +245,7 @@ def _difference(hosts: Sequence[Option], apis: Sequence[ApiOption], frame: Frame
     return on
 
 
-def _edges(hosts: Sequence[Option], frame: Frame, mid: Draws) -> Array:
+def _edges(hosts: Sequence[RentOption | OwnOption], frame: Frame, mid: Draws) -> Array:
     """Volumes at which some month's peak asks for one more machine [requests/day in the first month]."""
     growth = 1.0 + float(mid.values["growth_frac_per_month"][0])
     months = np.arange(frame.horizon_months) if growth != 1.0 else np.zeros(1)
@@ -233,11 +253,10 @@ def _edges(hosts: Sequence[Option], frame: Frame, mid: Draws) -> Array:
     ratio = float(mid.values["throughput_ratio"][0])
     found = [np.zeros(0)]
     for option in hosts:
-        if not isinstance(option, ApiOption):
-            per_machine = int(mid.values[f"{option.id}/replicas_per_machine"][0])
-            rates = step_rates_per_s(option.curve, frame.rules, per_machine, per_option)
-            volumes = rates * ratio / frame.week.peak * SECONDS_PER_DAY
-            found.append((volumes[:, np.newaxis] / growth**months).ravel())
+        per_machine = int(mid.values[f"{option.id}/replicas_per_machine"][0])
+        rates = step_rates_per_s(option.curve, frame.rules, per_machine, per_option)
+        volumes = rates * ratio / frame.week.peak * SECONDS_PER_DAY
+        found.append((volumes[:, np.newaxis] / growth**months).ravel())
     return np.concatenate(found)
 
 

@@ -111,12 +111,28 @@ def _tabulated(
     return steps[order], np.concatenate([[0.0], gained]), float(edges[-1])
 
 
+def held_rate_per_s(curve: CapacityCurve, replicas: Array) -> Array:
+    """The highest rate [1/s] that so many whole replicas hold within the service level; 0 below the curve's first."""
+    limits = np.array(curve.max_requests_per_s)
+    step = np.searchsorted(curve.replicas, replicas, side="right") - 1
+    within = np.where(step >= 0, limits[np.maximum(step, 0)], 0.0)
+    return np.asarray(np.where(replicas > curve.replicas[-1], replicas * (limits[-1] / curve.replicas[-1]), within))
+
+
+def overflow_frac(requests_per_s: Array, held_per_s: Array, week: Week) -> Array:
+    """Share of a week's requests above what the base fleet holds, taking each hour's rate as even within the hour.
+
+    Worked: two halves of a week at 1 and 3 requests/s on a fleet that holds 2: 1 of 4 requests overflows in the second
+    half, so 0.5 / 2 = 25 % of all. Shapes broadcast; 0 where there is no traffic.
+    """
+    spilled = np.zeros(np.broadcast_shapes(requests_per_s.shape, held_per_s.shape))
+    for weight, hours in zip(week.weights, week.hours, strict=True):
+        spilled += np.maximum(requests_per_s * weight - held_per_s, 0.0) * (hours / HOURS_PER_WEEK)
+    return np.asarray(np.divide(spilled, requests_per_s, out=np.zeros_like(spilled), where=requests_per_s > 0))
+
+
 def step_rates_per_s(curve: CapacityCurve, rules: FleetRules, replicas_per_machine: int, count: int) -> Array:
     """The first `count` rates [1/s] above which one more machine is needed: the edges of the staircase, ascending."""
-    limits = np.array(curve.max_requests_per_s)
-    last = curve.replicas[-1]
     first = max(-(-max(rules.min_replicas, rules.spare_replicas) // replicas_per_machine), 1)
-    replicas = np.arange(first, first + count) * replicas_per_machine - rules.spare_replicas
-    held = np.searchsorted(curve.replicas, replicas, side="right") - 1
-    within = np.where(held >= 0, limits[np.maximum(held, 0)], 0.0)
-    return np.asarray(np.where(replicas > last, replicas * (limits[-1] / last), within))
+    replicas = np.arange(first, first + count, dtype=float) * replicas_per_machine - rules.spare_replicas
+    return held_rate_per_s(curve, replicas)

@@ -18,6 +18,7 @@ class OptionKind(StrEnum):
     API = "api"
     RENT = "rent"
     OWN = "own"
+    HYBRID = "hybrid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,7 +69,27 @@ class OwnOption:
         return OptionKind.OWN
 
 
-Option = ApiOption | RentOption | OwnOption
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HybridOption:
+    """`machines` of one's own, running all the time, for the base load; what exceeds them goes to an API model.
+
+    The base has no spare replica: the API is the fallback.
+    """
+
+    host: RentOption | OwnOption
+    api: ApiOption
+    machines: int
+
+    @property
+    def id(self) -> str:
+        return f"{self.host.id} + {self.api.id}"
+
+    @property
+    def kind(self) -> OptionKind:
+        return OptionKind.HYBRID
+
+
+Option = ApiOption | RentOption | OwnOption | HybridOption
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

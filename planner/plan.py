@@ -29,6 +29,16 @@ class FleetSize:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HybridSize:
+    """How a hybrid is sized: whole machines all the time, and the share of the first month's requests above them."""
+
+    host: str
+    api: str
+    machines: int
+    overflow_frac: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptionResult:
     """What one option costs with every assumption at mid. `*_by_month` start with month 0.
 
@@ -47,6 +57,7 @@ class OptionResult:
     cash_by_month_usd: tuple[float, ...]
     pnl_by_month_usd: tuple[float, ...]
     fleet: FleetSize | None
+    hybrid: HybridSize | None
     lines: tuple[CostLine, ...]
 
 

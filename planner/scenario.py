@@ -150,11 +150,15 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """The options to compare: API models as provider/model, offers to rent, offers to own."""
+    """The options to compare: API models as provider/model, offers to rent, offers to own.
+
+    `hybrid` adds the cheapest mix of a base fleet on one offer and one API model for what exceeds it.
+    """
 
     api: tuple[str, ...] = ()
     rent: tuple[Machine, ...] = ()
     own: tuple[Machine, ...] = ()
+    hybrid: bool = True
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 

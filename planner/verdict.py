@@ -9,6 +9,12 @@ from planner.units import SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 _SMALL_LOG_S = 7 * 24 * SECONDS_PER_HOUR
 _NAMED_ASSUMPTIONS = 3
+_SIDES = {
+    OptionKind.API: "Buy tokens",
+    OptionKind.RENT: "Host it yourself",
+    OptionKind.OWN: "Host it yourself",
+    OptionKind.HYBRID: "Mix",
+}
 _WORTH_SAYING_USD_PER_MONTH = 1.0
 _LABELS = {
     "requests_per_day": "requests per day",
@@ -74,6 +80,10 @@ def volume(requests_per_day: float) -> str:
 
 def describe(option: OptionResult) -> str:
     """An option as the subject of a sentence."""
+    if option.hybrid is not None:
+        size = option.hybrid
+        machines = f"{size.machines} machine{'s' if size.machines != 1 else ''}"
+        return f"{machines} of {size.host} with {percent(size.overflow_frac)} of the requests going to {size.api}"
     if option.fleet is None:
         return option.id
     verb = "renting" if option.kind is OptionKind.RENT else "owning"
@@ -95,10 +105,15 @@ def _headline(plan: Plan) -> str:
     best, api, host = plan.options[0], plan.best_api, plan.best_self_host
     if api is None or host is None:
         return f"{describe(best)} is the cheapest option at {usd(best.levelised_usd_per_month)} a month."
-    winner, loser = (api, host) if best is api else (host, api)
-    side = "Buy tokens" if winner is api else "Host it yourself"
-    saving = loser.levelised_usd_per_month - winner.levelised_usd_per_month
-    return f"{side}: {describe(winner)} costs {usd(saving)} a month less than {describe(loser)}."
+    loser = _runner_up(best, api, host)
+    saving = loser.levelised_usd_per_month - best.levelised_usd_per_month
+    return f"{_SIDES[best.kind]}: {describe(best)} costs {usd(saving)} a month less than {describe(loser)}."
+
+
+def _runner_up(best: OptionResult, api: OptionResult, host: OptionResult) -> OptionResult:
+    """The other side's cheapest option; for a hybrid the cheaper of the two pure sides."""
+    others = [option for option in (api, host) if option is not best]
+    return min(others, key=lambda option: option.levelised_usd_per_month)
 
 
 def _winner(plan: Plan) -> str:
@@ -109,11 +124,11 @@ def _winner(plan: Plan) -> str:
         f"{plan.scenario.horizon_months} months, {describe(best)} is the cheapest of {len(plan.options)} options at "
         f"{usd(best.levelised_usd_per_month)} a month (all costs levelised at {rate:.1%} a year)"
     )
-    other = host if best is api else api
-    if other is None:
+    if api is None or host is None:
         missing = "API model" if best.kind is not OptionKind.API else "self-hosted option"
         return f"{start}; there is no {missing} to compare it with."
-    name = "self-hosted option" if best is api else "API model"
+    other = _runner_up(best, api, host)
+    name = "API model" if other is api else "self-hosted option"
     more = other.levelised_usd_per_month - best.levelised_usd_per_month
     return (
         f"{start}; the cheapest {name}, {describe(other)}, costs {usd(other.levelised_usd_per_month)}, "
@@ -247,6 +262,8 @@ def _cautions(plan: Plan) -> Iterator[str]:
     if plan.bad_rows:
         yield f"{plan.bad_rows} rows of the log could not be used and were left out."
     yield from _capacity_cautions(plan)
+    if plan.options and plan.options[0].hybrid is not None:
+        yield "The mix answers with two models: check that users may get either, and that both may see the data."
     for price in plan.prices:
         for change in price.changes:
             yield f"{price.model} changes its price in {change.from_month}: {change.factor:.2f} times the month before."

@@ -1,0 +1,97 @@
+"""Base fleet and overflow: a published case to the thousand dollars, and laws."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_cost import CURVE, OWN, RENT, WORLD, api
+
+from planner.capacity import CapacityCurve, FleetRules
+from planner.cost import base_and_overflow, ledger, levelised_cost_usd_per_month
+from planner.draws import draws_from
+from planner.fleet import Week, overflow_frac, week_of
+from planner.hybrid import best_hybrid
+from planner.options import ApiOption, Frame, HybridOption, RentOption
+from planner.schedule import cash_usd
+from planner.workload import flat_week
+from pricing.hardware import rental_offer
+
+SECONDS_PER_MONTH = 730 * 3600
+
+
+def test_the_published_hybrid_case() -> None:
+    """583 G tokens a month at 0.317 USD per million are 184.8 k USD at the API; four replicas at 17,520 USD a month
+    that leave 303 G tokens to the API make 70.1 + 96.1 = 166.1 k USD, 10 % less.
+
+    Four replicas serve 280 G: here 4 times 70 G a month, all week, and half of the hours want exactly that much and the
+    other half the rest, 886 G a month. A fifth replica would displace 70 G in half of the hours, 35 G * 0.317 =
+    11.1 k USD, for 17.5 k; the fourth displaces 70 G, 22.2 k USD. So four is also the best number.
+    """
+    tokens_per_request = 1_000.0
+    replica_per_s = 70e9 / tokens_per_request / SECONDS_PER_MONTH
+    curve = CapacityCurve(
+        replicas=tuple(range(1, 21)),
+        max_requests_per_s=tuple(n * replica_per_s for n in range(1, 21)),
+        busy_s_per_request=1 / replica_per_s,
+        requests_outside_hull_frac=0.0,
+    )
+    tokens = ApiOption(
+        id="tokens",
+        matched_model="tokens",
+        source="a published case",
+        source_url=None,
+        kinds=("input",),
+        cached_levels=(0.0,),
+        tokens_per_request=np.full((1, 1, 12), tokens_per_request),
+        usd_per_request=np.full((1, 1, 12), tokens_per_request * 0.317e-6),
+    )
+    replica = RentOption(id="r", offer=rental_offer("aws-c7a-large"), curve=curve)
+    week = Week(weights=(280 / 583, 886 / 583), hours=(84, 84))
+    frame = Frame(horizon_months=12, week=week, rules=FleetRules())
+    per_day = 583e9 / tokens_per_request / SECONDS_PER_MONTH * 86_400
+    mid = draws_from([WORLD | {"requests_per_day": per_day, "staff_fte": 0.0, "r/usd_per_h": 17_520 / 730}])
+
+    all_api = levelised_cost_usd_per_month(tokens, frame, mid)[0]
+    best = best_hybrid([replica], [tokens], frame, mid)
+    assert all_api == pytest.approx(583e3 * 0.317)  # 184,811
+    assert best is not None
+    assert best.machines == 4
+    mixed = levelised_cost_usd_per_month(best, frame, mid)[0]
+    assert mixed == pytest.approx(4 * 17_520 + 303e3 * 0.317)  # 166,131
+    assert 1 - mixed / all_api == pytest.approx(0.10, abs=0.002)
+    assert base_and_overflow(best, frame, mid)[0, 0] == pytest.approx(303 / 583)
+
+
+def test_a_quarter_overflows() -> None:
+    week = Week(weights=(0.5, 1.5), hours=(84, 84))
+    assert overflow_frac(np.array([2.0]), np.array([2.0]), week)[0] == pytest.approx(0.25)
+    assert overflow_frac(np.array([0.0]), np.array([2.0]), week)[0] == 0.0
+
+
+@pytest.mark.parametrize("host", [RENT, OWN], ids=["rent", "own"])
+@given(machines=st.integers(1, 8), volume=st.floats(1e4, 1e6))
+def test_a_hybrid_lies_between_its_parts(host: RentOption, machines: int, volume: float) -> None:
+    """Its API part is never more than all tokens, its own part never more than that many machines would cost busy."""
+    frame = Frame(horizon_months=12, week=week_of(flat_week()), rules=FleetRules())
+    mid = draws_from([WORLD | {"requests_per_day": volume}])
+    tokens = api(12)
+    entries = ledger(HybridOption(host=host, api=tokens, machines=machines), frame, mid)
+    bought = sum(float(e.cash_usd.sum()) for e in entries if e.category == "API")
+    everything = float(cash_usd(ledger(tokens, frame, mid)).sum())
+    share = float(base_and_overflow(HybridOption(host=host, api=tokens, machines=machines), frame, mid)[0, 0])
+    assert 0.0 <= share <= 1.0
+    assert bought == pytest.approx(share * everything)
+
+
+def test_without_overflow_it_is_the_fleet_without_its_spare() -> None:
+    frame = Frame(horizon_months=12, week=week_of(flat_week()), rules=FleetRules(spare_replicas=0))
+    mid = draws_from([WORLD])  # 1 request/s, one replica holds it
+    mixed = levelised_cost_usd_per_month(HybridOption(host=RENT, api=api(12), machines=1), frame, mid)
+    assert CURVE.max_requests_per_s[0] == 1.0
+    assert mixed[0] == pytest.approx(levelised_cost_usd_per_month(RENT, frame, mid)[0])
+
+
+def test_one_side_alone_cannot_be_mixed() -> None:
+    frame = Frame(horizon_months=12, week=week_of(flat_week()), rules=FleetRules())
+    assert best_hybrid([], [api(12)], frame, draws_from([WORLD])) is None
+    assert best_hybrid([RENT], [], frame, draws_from([WORLD])) is None
