@@ -186,5 +186,5 @@ def _mid(inputs: PlanInputs, name: str) -> float:
 
 
 def escape(text: str) -> str:
-    """Text from files or numbers, safe for Markdown: a model's name must not become a link, `$` no formula. Code marks stay."""
+    """Text from files, safe for Markdown: a name must not become a link, `$` no formula. Code marks stay."""
     return _MARKDOWN.sub(r"\\\g<0>", text)
