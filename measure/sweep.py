@@ -155,7 +155,7 @@ def crowd_request_s(request_s: float, *, measured_at: int, concurrency: int) -> 
 def grid_spec(point: PlannedLevel, plan: Plan, *, expected_request_s: float, share_s: float | None) -> LevelSpec | None:
     """The level within its share of the remaining time; `None` if fewer than two request times fit."""
     wanted_s = 2 * expected_request_s + max(_MIN_WINDOW_S, 3 * expected_request_s) + 1.0
-    max_s = plan.level_s if share_s is None else min(share_s, max(wanted_s, _MIN_WINDOW_S), plan.level_s)
+    max_s = plan.level_s if share_s is None else min(share_s, wanted_s)
     if max_s < _MIN_REQUEST_TIMES * expected_request_s:
         return None
     return LevelSpec(
