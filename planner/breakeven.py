@@ -30,12 +30,21 @@ class Crossing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClosestApproach:
+    """Where self-hosting costs the fewest times the API within the searched volumes, every assumption at mid."""
+
+    requests_per_day: float
+    cost_ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BreakEven:
     """All crossings between `searched_from` and `searched_to` requests/day, ascending.
 
     `crossings` belong to the mid of every assumption. `low` and `high` span the crossings over all worlds in which one
     assumption is at its low or high; `high` is `None` where in some world self-hosting is at no volume cheaper up to
-    `searched_to`, `low` is `None` where it is in no world.
+    `searched_to`, `low` is `None` where it is in no world. `closest` is given only where there is no crossing and the
+    API is always cheaper.
     """
 
     searched_from: float
@@ -46,6 +55,7 @@ class BreakEven:
     high: float | None
     worlds: int
     worlds_without: int
+    closest: ClosestApproach | None
 
 
 def crossings(difference: Difference, world: Draws, volumes: Array) -> tuple[Crossing, ...]:
@@ -94,6 +104,7 @@ def break_even(difference: Difference, mid: Draws, worlds: Draws, volumes: Array
         high=None if never.any() or not spread else max(spread),
         worlds=worlds.worlds,
         worlds_without=int(never.sum()),
+        closest=None,
     )
 
 

@@ -9,7 +9,16 @@ from dataclasses import replace
 import numpy as np
 
 from planner.assumptions import gather_assumptions
-from planner.breakeven import VOLUME, Array, BreakEven, Difference, break_even, cheapest_of, search_volumes
+from planner.breakeven import (
+    VOLUME,
+    Array,
+    BreakEven,
+    ClosestApproach,
+    Difference,
+    break_even,
+    cheapest_of,
+    search_volumes,
+)
 from planner.capacity import CapacityCurve, Shortfall, capacity_curve, plan_hours
 from planner.cost import base_and_overflow, ledger, levelised_cost_usd_per_month, requests_per_month
 from planner.draws import Draws, draws_from, each_at, mid_values, one_at_a_time
@@ -35,7 +44,7 @@ from planner.scenario import Scenario
 from planner.schedule import cash_usd, cost_lines, period_start, pnl_usd
 from planner.sensitivity import TornadoBar, tornado
 from planner.units import HOURS_PER_DAY, SECONDS_PER_HOUR, TOKENS_PER_MTOK
-from planner.verdict import make_verdict
+from planner.verdict import describe, make_verdict, usd
 from planner.workload import Workload, summarise_workload
 
 SECONDS_PER_DAY = HOURS_PER_DAY * SECONDS_PER_HOUR
@@ -88,13 +97,16 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
     volume = float(mid.values[VOLUME][0])
     apis = [option for option in options if isinstance(option, ApiOption)]
     hosts = [option for option in options if isinstance(option, RentOption | OwnOption)]
+    results = [_result(option, frame, mid, inputs) for option in options]
     mix = best_hybrid(hosts, apis, frame, mid) if scenario.candidates.hybrid else None
     if mix is not None:
-        options.append(mix)
-    results = sorted(
-        (_result(option, frame, mid, inputs) for option in options),
-        key=lambda result: (result.levelised_usd_per_month, result.id),
-    )
+        mixed = _result(mix, frame, mid, inputs)
+        if mixed.levelised_usd_per_month < min(result.levelised_usd_per_month for result in results):
+            options.append(mix)
+            results.append(mixed)
+        else:
+            excluded.append(_pointless(mixed, min(results, key=_rank)))
+    results.sort(key=_rank)
     found: BreakEven | None = None
     bars: tuple[TornadoBar, ...] = ()
     if apis and hosts:
@@ -102,6 +114,8 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         _, worlds = one_at_a_time([a for a in assumptions if a.name != VOLUME])
         edges = _edges(hosts, frame, mid)
         found = break_even(difference, mid, worlds, search_volumes(volume), edges)
+        if not found.crossings and not found.always_cheaper:
+            found = replace(found, closest=_closest(difference, apis, frame, mid, search_volumes(volume)))
         bars = tornado(assumptions, difference)
     api = next((result.id for result in results if result.kind is OptionKind.API), None)
     host = next((result.id for result in results if result.kind in (OptionKind.RENT, OptionKind.OWN)), None)
@@ -243,6 +257,29 @@ def _difference(hosts: Sequence[RentOption | OwnOption], apis: Sequence[ApiOptio
         return at
 
     return on
+
+
+def _closest(
+    difference: Difference, apis: Sequence[ApiOption], frame: Frame, mid: Draws, volumes: Array
+) -> ClosestApproach:
+    one_a_day = each_at(mid, VOLUME, [1.0])
+    tokens = min(float(levelised_cost_usd_per_month(api, frame, one_a_day)[0]) for api in apis) * volumes
+    ratio = 1.0 + difference(mid)(volumes[np.newaxis, :])[0] / tokens
+    best = int(np.argmin(ratio))
+    return ClosestApproach(requests_per_day=float(volumes[best]), cost_ratio=float(ratio[best]))
+
+
+def _rank(result: OptionResult) -> tuple[float, str]:
+    return result.levelised_usd_per_month, result.id
+
+
+def _pointless(mixed: OptionResult, best: OptionResult) -> Excluded:
+    return Excluded(
+        id="a mix of both",
+        kind=OptionKind.HYBRID,
+        reason=f"the cheapest, {describe(mixed)}, costs {usd(mixed.levelised_usd_per_month)} a month, "
+        f"not less than {describe(best)} alone",
+    )
 
 
 def _edges(hosts: Sequence[RentOption | OwnOption], frame: Frame, mid: Draws) -> Array:

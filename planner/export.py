@@ -168,6 +168,7 @@ def _break_even(found: BreakEven) -> dict[str, Any]:
         "high_requests_per_day": found.high,
         "searched_from_requests_per_day": found.searched_from,
         "searched_to_requests_per_day": found.searched_to,
+        "closest": found.closest and asdict(found.closest),
         "cases": found.worlds,
         "cases_without_break_even": found.worlds_without,
     }

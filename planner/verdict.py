@@ -167,7 +167,13 @@ def break_even_in_words(found: BreakEven, planned_requests_per_day: float) -> st
     if found.always_cheaper:
         return f"Self-hosting is cheaper at every volume from {volume(found.searched_from)} requests/day on."
     if not found.crossings:
-        return f"At no volume up to {volume(found.searched_to)} requests/day does self-hosting cost less."
+        none = f"At no volume up to {volume(found.searched_to)} requests/day does self-hosting cost less"
+        if found.closest is None:
+            return f"{none}."
+        return (
+            f"{none}; it comes closest at {volume(found.closest.requests_per_day)} requests/day, where it costs "
+            f"{found.closest.cost_ratio:.2f} times the API."
+        )
     first, last = found.crossings[0], found.crossings[-1]
     ratio = first.requests_per_day / planned_requests_per_day
     share = f"{ratio:.1f} times the plan" if ratio >= 2 else f"{ratio:.0%} of the plan"
