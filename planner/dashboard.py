@@ -186,5 +186,12 @@ def _mid(inputs: PlanInputs, name: str) -> float:
 
 
 def escape(text: str) -> str:
-    """Text from files, safe for Markdown: a name must not become a link, `$` no formula. Code marks stay."""
-    return _MARKDOWN.sub(r"\\\g<0>", text)
+    """Text from files, safe for Markdown: a name must not become a link, `$` no formula. Paired code marks stay.
+
+    >>> escape("a_b costs $2: run `do a_b`")
+    'a\\\\_b costs \\\\$2\\\\: run `do a_b`'
+    """
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return _MARKDOWN.sub(r"\\\g<0>", text.replace("`", "'"))
+    return "`".join(part if index % 2 else _MARKDOWN.sub(r"\\\g<0>", part) for index, part in enumerate(parts))
