@@ -22,7 +22,16 @@ from planner.breakeven import (
 from planner.capacity import CapacityCurve, Shortfall, capacity_curve, plan_hours
 from planner.cost import base_and_overflow, ledger, levelised_cost_usd_per_month, requests_per_month
 from planner.draws import Draws, draws_from, each_at, mid_values, one_at_a_time
-from planner.finance import annuity_factor, monthly_rate, npv_usd
+from planner.finance import (
+    annuity_factor,
+    discounted,
+    irr_frac_per_month,
+    mirr_frac_per_month,
+    monthly_rate,
+    npv_usd,
+    payback_month,
+    per_year,
+)
 from planner.fleet import machines_needed, step_rates_per_s, week_of
 from planner.hybrid import best_hybrid
 from planner.inputs import Excluded, PlanInputs
@@ -30,6 +39,7 @@ from planner.options import ApiOption, Frame, HybridOption, Option, OptionKind, 
 from planner.plan import (
     FleetSize,
     HybridSize,
+    Investment,
     OptionResult,
     Plan,
     PriceChange,
@@ -107,6 +117,10 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         else:
             excluded.append(_pointless(mixed, min(results, key=_rank)))
     results.sort(key=_rank)
+    cheapest_api = next((result for result in results if result.kind is OptionKind.API), None)
+    if cheapest_api is not None:
+        rate = float(monthly_rate(mid.values["discount_rate_frac_per_year"][0]))
+        results = [replace(r, investment=_investment(r, cheapest_api, rate)) for r in results]
     found: BreakEven | None = None
     bars: tuple[TornadoBar, ...] = ()
     if apis and hosts:
@@ -117,7 +131,6 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         if not found.crossings and not found.always_cheaper:
             found = replace(found, closest=_closest(difference, apis, frame, mid, search_volumes(volume)))
         bars = tornado(assumptions, difference)
-    api = next((result.id for result in results if result.kind is OptionKind.API), None)
     host = next((result.id for result in results if result.kind in (OptionKind.RENT, OptionKind.OWN)), None)
     sampling = scenario.sampling
     plan = Plan(
@@ -134,7 +147,15 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         excluded=(*inputs.excluded, *excluded),
         break_even=found,
         sensitivity=bars,
-        risk=assess(options, frame, assumptions, api=api, host=host, draws=sampling.draws, seed=sampling.seed),
+        risk=assess(
+            options,
+            frame,
+            assumptions,
+            api=cheapest_api and cheapest_api.id,
+            host=host,
+            draws=sampling.draws,
+            seed=sampling.seed,
+        ),
         chart=_chart([*apis, *hosts], frame, mid, found, volume),
         prices=tuple(_price_row(api, mid, scenario.start_month) for api in apis),
         files=inputs.files,
@@ -206,8 +227,24 @@ def _result(option: Option, frame: Frame, mid: Draws, inputs: PlanInputs) -> Opt
         cash_by_month_usd=tuple(cash.tolist()),
         pnl_by_month_usd=tuple(pnl.tolist()),
         fleet=_fleet(option, frame, mid, inputs) if isinstance(option, RentOption | OwnOption) else None,
+        investment=None,
         hybrid=_hybrid(option, frame, mid) if isinstance(option, HybridOption) else None,
         lines=tuple(cost_lines(option.id, entries, inputs.scenario.start_month)),
+    )
+
+
+def _investment(result: OptionResult, api: OptionResult, rate: float) -> Investment | None:
+    if result.kind is OptionKind.API:
+        return None
+    more = np.array(result.cash_by_month_usd) - np.array(api.cash_by_month_usd)
+    irr, mirr = irr_frac_per_month(more), mirr_frac_per_month(more, rate)
+    return Investment(
+        against=api.id,
+        npv_saved_usd=-float(npv_usd(more, rate)),
+        payback_month=payback_month(more),
+        discounted_payback_month=payback_month(discounted(more, rate)),
+        irr_frac_per_year=None if irr is None else per_year(irr),
+        mirr_frac_per_year=None if mirr is None else per_year(mirr),
     )
 
 

@@ -141,6 +141,7 @@ def _option(option: OptionResult) -> dict[str, Any]:
         "cash_by_month_usd": option.cash_by_month_usd,
         "pnl_by_month_usd": option.pnl_by_month_usd,
         "fleet": option.fleet and _fleet(option.fleet),
+        "investment": option.investment and asdict(option.investment),
         "hybrid": option.hybrid and asdict(option.hybrid),
     }
 

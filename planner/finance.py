@@ -56,3 +56,70 @@ def levelised_usd_per_month(schedule_usd: ArrayLike, rate_frac_per_month: ArrayL
     """
     months = np.asarray(schedule_usd).shape[-1] - 1
     return np.asarray(npv_usd(schedule_usd, rate_frac_per_month) / annuity_factor(rate_frac_per_month, months))
+
+
+def payback_month(schedule_usd: ArrayLike) -> float | None:
+    """The month in which money laid out has come back, interpolated within the month; `None` if it never does.
+
+    The schedule is of costs: laid out is positive, saved is negative. Pass a discounted schedule for the discounted
+    payback. A schedule that lays out nothing has paid back in month 0.
+
+    >>> payback_month([100.0, -40.0, -40.0, -40.0])
+    2.5
+    """
+    spent = np.cumsum(np.asarray(schedule_usd, dtype=np.float64))
+    if spent.max() <= 0.0:
+        return 0.0
+    under = np.flatnonzero(spent > 0.0)[-1]
+    if under == spent.size - 1:
+        return None
+    return float(under + spent[under] / (spent[under] - spent[under + 1]))
+
+
+def discounted(schedule_usd: ArrayLike, rate_frac_per_month: float) -> Array:
+    """Each month's amount as its value at month 0."""
+    schedule = np.asarray(schedule_usd, dtype=np.float64)
+    return np.asarray(schedule * (1.0 + rate_frac_per_month) ** -np.arange(schedule.size))
+
+
+def irr_frac_per_month(schedule_usd: ArrayLike) -> float | None:
+    """Monthly internal rate of return, only where it is unique: exactly one change of sign, from laid out to saved.
+
+    `None` otherwise: [100, -230, 132] has two (10 % and 20 % a month) and a solver would pick one. Bisected between
+    -50 % and +1000 % a month to rounding; `None` outside.
+    """
+    schedule = np.asarray(schedule_usd, dtype=np.float64)
+    signs = np.sign(schedule[schedule != 0.0])
+    if signs.size == 0 or signs[0] < 0 or np.count_nonzero(signs[1:] != signs[:-1]) != 1:
+        return None
+    low, high = -0.5, 10.0
+    if float(npv_usd(schedule, low)) > 0.0 or float(npv_usd(schedule, high)) < 0.0:
+        return None
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float(npv_usd(schedule, middle)) < 0.0 else (low, middle)
+    return low
+
+
+def mirr_frac_per_month(schedule_usd: ArrayLike, rate_frac_per_month: float) -> float | None:
+    """Monthly modified internal rate of return: savings reinvested and outlays financed at the same given rate.
+
+    (future value of what is saved / present value of what is laid out)^(1/n) - 1. `None` where nothing is laid out or
+    nothing is saved.
+    """
+    schedule = np.asarray(schedule_usd, dtype=np.float64)
+    months = schedule.size - 1
+    laid_out = float(npv_usd(np.maximum(schedule, 0.0), rate_frac_per_month))
+    saved = float(npv_usd(np.maximum(-schedule, 0.0), rate_frac_per_month)) * (1.0 + rate_frac_per_month) ** months
+    if laid_out <= 0.0 or saved <= 0.0:
+        return None
+    return float((saved / laid_out) ** (1.0 / months) - 1.0)
+
+
+def per_year(rate_frac_per_month: float) -> float:
+    """The yearly rate to which a monthly one compounds.
+
+    >>> round(per_year(0.01), 6)
+    0.126825
+    """
+    return float((1.0 + rate_frac_per_month) ** MONTHS_PER_YEAR - 1.0)

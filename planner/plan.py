@@ -39,6 +39,21 @@ class HybridSize:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Investment:
+    """An option's cash less that of the cheapest API model, seen as an investment at the plan's discount rate.
+
+    `None`: the outlay never comes back; there is no rate of return, or more than one (IRR only where it is unique).
+    """
+
+    against: str
+    npv_saved_usd: float
+    payback_month: float | None
+    discounted_payback_month: float | None
+    irr_frac_per_year: float | None
+    mirr_frac_per_year: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptionResult:
     """What one option costs with every assumption at mid. `*_by_month` start with month 0.
 
@@ -58,6 +73,7 @@ class OptionResult:
     pnl_by_month_usd: tuple[float, ...]
     fleet: FleetSize | None
     hybrid: HybridSize | None
+    investment: Investment | None  # None for API models and where there is none to compare with
     lines: tuple[CostLine, ...]
 
 

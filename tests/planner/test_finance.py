@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.finance import annuity_factor, levelised_usd_per_month, monthly_rate, npv_usd
+from planner.finance import (
+    annuity_factor,
+    discounted,
+    irr_frac_per_month,
+    levelised_usd_per_month,
+    mirr_frac_per_month,
+    monthly_rate,
+    npv_usd,
+    payback_month,
+)
 
 amounts = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=60)
 rates = st.floats(0.0001, 0.05)
@@ -49,3 +58,50 @@ def test_many_schedules_at_once_equal_one_by_one() -> None:
     together = levelised_usd_per_month(schedules, rate)
     alone = [float(levelised_usd_per_month(row, r)) for row, r in zip(schedules, rate, strict=True)]
     assert together.tolist() == pytest.approx(alone)
+
+
+def test_payback_within_a_month_and_never() -> None:
+    assert payback_month([100.0, -40.0, -40.0, -40.0]) == 2.5
+    assert payback_month([100.0, -40.0, -40.0]) is None
+    assert payback_month([0.0, -1.0]) == 0.0
+    assert payback_month([100.0, -150.0, 100.0, -60.0]) == pytest.approx(2 + 50 / 60)  # under water again in between
+
+
+def test_discounting_postpones_the_payback() -> None:
+    schedule = [100.0, -60.0, -60.0]
+    assert payback_month(discounted(schedule, 0.05)) == pytest.approx(1 + (100 - 60 / 1.05) / (60 / 1.05**2))
+    assert payback_month(discounted(schedule, 0.2)) is None
+
+
+one_outlay = st.lists(st.floats(1.0, 1e4), min_size=2, max_size=60)
+
+
+@given(st.floats(10.0, 1e5), one_outlay)
+def test_irr_is_that_of_numpy_financial_and_makes_the_npv_zero(outlay: float, savings: list[float]) -> None:
+    schedule = [outlay] + [-saving for saving in savings]
+    found = irr_frac_per_month(schedule)
+    if found is None:
+        assert float(npv_usd(schedule, 10.0)) < 0.0 or float(npv_usd(schedule, -0.5)) > 0.0
+        return
+    assert float(npv_usd(schedule, found)) == pytest.approx(0.0, abs=1e-6 * (outlay + sum(savings)))
+    if -0.05 < found < 1.0:
+        assert found == pytest.approx(npf.irr([-value for value in schedule]), rel=1e-6, abs=1e-9)
+
+
+def test_an_irr_that_is_not_unique_is_none() -> None:
+    assert irr_frac_per_month([100.0, -230.0, 132.0]) is None
+    assert irr_frac_per_month([-100.0, 110.0]) is None
+    assert irr_frac_per_month([100.0, 10.0]) is None
+    assert irr_frac_per_month([0.0, 0.0]) is None
+
+
+@given(st.floats(10.0, 1e5), one_outlay, rates)
+def test_mirr_is_that_of_numpy_financial(outlay: float, savings: list[float], rate: float) -> None:
+    schedule = [outlay] + [-saving for saving in savings]
+    expected = npf.mirr([-value for value in schedule], rate, rate)
+    assert mirr_frac_per_month(schedule, rate) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_mirr_needs_both_sides() -> None:
+    assert mirr_frac_per_month([100.0, 10.0], 0.01) is None
+    assert mirr_frac_per_month([0.0, -10.0], 0.01) is None

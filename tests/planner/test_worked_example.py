@@ -32,9 +32,8 @@ Break-even of owning against the API, n requests a month on m machines: a machin
     m = 3: n = 9,045,618 = 3.442/s: needs 4 + 1 replicas, 3 machines do -> 297,390.2 requests a day
 """
 
-
 import pytest
-from plan_case import write_case
+from plan_case import SCENARIO, write_case
 
 from planner.decide import make_plan, size_fleets
 from planner.load import load_inputs
@@ -111,3 +110,30 @@ def test_the_verdict_says_it(plan: Plan) -> None:
     assert "staff (FTE) 0.05 to 0.3" in said
     assert "random weights" in said
     assert "breakeven measure --gguf" in said
+
+
+def test_owning_never_pays_back_at_this_volume_and_renting_lays_out_nothing_it_gets_back(plan: Plan) -> None:
+    own, rent = option(plan, "cpu-1p-8c").investment, option(plan, "aws-c7a-large").investment
+    assert own is not None
+    assert rent is not None
+    assert own.payback_month is None
+    assert own.npv_saved_usd == pytest.approx(48 * (989.442 - 1242.6375), abs=0.01)  # the discount rate is 0 here
+    assert rent.irr_frac_per_year is None
+
+
+def test_at_four_times_the_volume_owning_pays_back(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """864,000 requests/day are 10/s: 10 + 1 replicas on 6 machines bought for 6 * 2,400 * 1.1 = 15,840 USD.
+
+    The API costs 4 * 989.442 = 3,957.768 a month. Owning costs, without the purchase, 1,000 staff + 6 * (24 + 30 +
+    5.475) + 26,280,000 * 2.08333e-6 = 1,000 + 356.85 + 54.75 = 1,411.60: it saves 2,546.168 a month, so the outlay is
+    back after 15,840 / 2,546.168 = 6.2211 months.
+    """
+    scenario = SCENARIO.replace("requests_per_day = 216_000", "requests_per_day = 864_000")
+    inputs = load_inputs(write_case(tmp_path_factory.mktemp("four"), scenario))
+    own = option(make_plan(inputs, size_fleets(inputs)), "cpu-1p-8c")
+    assert own.fleet is not None
+    assert own.fleet.peak_machines == 6
+    assert own.investment is not None
+    assert own.investment.payback_month == pytest.approx(15_840 / 2_546.168, abs=1e-4)
+    assert own.investment.discounted_payback_month == own.investment.payback_month
+    assert own.investment.irr_frac_per_year is not None
