@@ -151,7 +151,7 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
             options,
             frame,
             assumptions,
-            api=cheapest_api and cheapest_api.id,
+            api=cheapest_api.id if cheapest_api else None,
             host=host,
             draws=sampling.draws,
             seed=sampling.seed,
