@@ -88,9 +88,9 @@ def test_output_tokens_on_a_model_without_output_price() -> None:
         ("together/Qwen/Qwen3.5-9B", "batch", NOON, 'no "batch" price'),
         (
             "openai/gpt-6-luna",
-            "procesing",
+            "express",
             NOON,
-            'no "procesing" price .* it has: standard, batch, fast, flex, priority',
+            'no "express" price .* it has: standard, batch, fast, flex, priority',
         ),
         ("openai/gpt-6-luna", "default", NOON, "says nothing about input tokens"),
         ("openai/gpt-6-luna", "batch", datetime(2026, 10, 13, tzinfo=UTC), "known from 2026-10-14 on"),
