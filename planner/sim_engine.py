@@ -94,6 +94,7 @@ def run_engine(
     prefill_s: float,
     resident_s: float,
     pair_s: float,
+    squared_context_s: float,
     decode_s: Floats,
     max_sequences: int,
     budget: int,
@@ -164,12 +165,14 @@ def run_engine(
         left = budget - d
         tokens = 0
         pairs = 0.0
+        cubes = 0.0
         for j in range(filling_size):
             if left <= 0:
                 break
             i = filling[j]
             chunk = min(prompt[i] + generated[i] - done[i], left)
             pairs += chunk * (done[i] + 0.5 * chunk)
+            cubes += float(done[i] + chunk) ** 3 - float(done[i]) ** 3
             done[i] += chunk
             tokens += chunk
             left -= chunk
@@ -190,6 +193,7 @@ def run_engine(
             filling_size += 1
             chunk = min(need, left)
             pairs += chunk * 0.5 * chunk
+            cubes += float(chunk) ** 3
             done[i] = chunk
             tokens += chunk
             left -= chunk
@@ -203,7 +207,7 @@ def run_engine(
         k = 1
         length = base_s + decode_s[d] + resident_s * (kv_decoding + d)
         if tokens > 0:
-            length += prefill_s * tokens + pair_s * pairs
+            length += prefill_s * tokens + pair_s * pairs + squared_context_s * cubes / 3.0
         else:
             k = heap_end[0] - clock
             growth = resident_s * d

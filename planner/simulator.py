@@ -95,6 +95,7 @@ def _run(
             step_time.per_prefill_token_s,
             step_time.per_resident_token_s,
             step_time.per_attention_pair_s,
+            step_time.per_squared_context_s,
             decode,
             limits.max_sequences,
             limits.step_token_budget,

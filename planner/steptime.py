@@ -1,16 +1,16 @@
 """Step time: what one engine step costs, fitted to a handful of measured load levels.
 
 The form stands in `planner.profile.StepTime`. In a closed loop with N requests in flight, each with I prompt and O
-output tokens, one request lives T = TTFT + (O - 1) * TPOT, so a share f = (O - 1) * TPOT / T of its life is decoding.
-Seen by a decoding sequence, D = 1 + (N - 1) * f sequences decode, D * (I + O / 2) tokens are resident, and other
-requests' prompts interrupt every step with (N - 1) * f / (O - 1) prompts on average. Hence, with measured f, the mean
-TPOT is linear in the coefficients:
+output tokens, a request waits w steps, goes through s = ceil(I / budget) prompt steps and through O - 1 decode steps.
+Nobody else's prompt runs while its own does, so q = (N - 1) / (w + O - 1) prompts of others fall on each of its decode
+steps, beside D = 1 + (N - 1) * (O - 1) / (w + s + O - 1) decoding sequences, itself included, that hold
+D * (I + O / 2) resident tokens. With w = (TTFT - TTFT alone) / TPOT the mean TPOT is linear in the coefficients:
 
-    TPOT = base + decode(D) + resident * D * (I + O / 2) + (N - 1) * f / (O - 1) * (prefill * I + pair * I^2 / 2)
+    TPOT = base + decode(D) + resident * D * (I + O / 2) + q * prompt(I)
+    prompt(I) = prefill * I + pair * I^2 / 2 + squared_context * I^3 / 3
 
-and so is the TTFT of a request that is alone: overhead + steps * base + prefill * I + pair * I^2 / 2, where the prompt
-takes ceil(I / budget) steps. Rows are divided by the measured value, so the fit minimises relative errors, and all
-coefficients are >= 0 (non-negative least squares).
+So is the TTFT of a request that is alone: overhead + s * base + prompt(I). Rows are divided by the measured value, so
+the fit minimises relative errors, and all coefficients are >= 0 (non-negative least squares).
 """
 
 import math
@@ -27,10 +27,13 @@ from planner.profile import EngineLimits, Hull, Scheduler, StepTime, StepTimeFit
 POSTERIOR_SIZE = 64
 """Alternative coefficient sets kept in a fit: enough for a 90 % interval (three sets beyond either end)."""
 
+WAITED_STEPS = 0.5
+"""Steps that a request waits in a loaded engine before its prompt starts: it arrives in the middle of one."""
+
 LOADED_TTFT_WEIGHT = 0.2
 """Weight of a TTFT row taken under load, where its linear form is only a guess, against 1 for a request alone."""
 
-_BASE, _PREFILL, _PAIR, _RESIDENT, _OVERHEAD, _DECODE = range(6)
+_BASE, _PREFILL, _PAIR, _CUBE, _RESIDENT, _OVERHEAD, _DECODE = range(7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,13 @@ def decode_s(step_time: StepTime, sequences: float) -> float:
 
 
 def step_s(
-    step_time: StepTime, *, prefill_tokens: float, sequences: float, resident_tokens: float, attention_pairs: float
+    step_time: StepTime,
+    *,
+    prefill_tokens: float,
+    sequences: float,
+    resident_tokens: float,
+    attention_pairs: float,
+    context_cubes: float = 0.0,
 ) -> float:
     """Duration of one engine step in seconds, as `StepTime` defines it.
 
@@ -78,17 +87,26 @@ def step_s(
         + decode_s(step_time, sequences)
         + step_time.per_resident_token_s * resident_tokens
         + step_time.per_attention_pair_s * attention_pairs
+        + step_time.per_squared_context_s * context_cubes / 3
+    )
+
+
+def prompt_s(step_time: StepTime, input_tokens: float) -> float:
+    """What a whole prompt adds to its steps: prefill * I + pair * I^2 / 2 + squared_context * I^3 / 3.
+
+    1000 tokens at 1 ms each and 1 us a pair take 1.5 s.
+    """
+    return (
+        step_time.per_prefill_token_s * input_tokens
+        + step_time.per_attention_pair_s * input_tokens**2 / 2
+        + step_time.per_squared_context_s * input_tokens**3 / 3
     )
 
 
 def lone_ttft_s(step_time: StepTime, limits: EngineLimits, input_tokens: float) -> float:
-    """TTFT of a request that has the engine to itself: overhead + steps * base + prefill * I + pair * I^2 / 2."""
-    return (
-        step_time.request_overhead_s
-        + _prompt_steps(input_tokens, limits) * step_time.base_s
-        + step_time.per_prefill_token_s * input_tokens
-        + step_time.per_attention_pair_s * input_tokens**2 / 2
-    )
+    """TTFT of a request that has the engine to itself: overhead + steps * base + prompt(I)."""
+    steps = _prompt_steps(input_tokens, limits)
+    return step_time.request_overhead_s + steps * step_time.base_s + prompt_s(step_time, input_tokens)
 
 
 def fit_step_time(
@@ -143,30 +161,23 @@ class LevelPrediction:
 def predict_level(
     step_time: StepTime, limits: EngineLimits, *, concurrency: float, input_tokens: float, output_tokens: float
 ) -> LevelPrediction:
-    """Mean-field TTFT and TPOT of a closed loop, by fixed-point iteration of the identities in the module's docstring.
+    """Mean TTFT and TPOT of a closed loop by the identities in the module's docstring.
 
-    With more requests in flight than the engine takes, the rest wait: by Little's law (N - max_sequences) * T / N each.
+    The TTFT of a loaded engine is that of a lone request plus the decoding of others during its prompt steps and half a
+    step of waiting. With more requests in flight than the engine takes, the rest wait in turn: (N - max_sequences) / N
+    of a request's life.
     """
-    n, i, o = concurrency, input_tokens, output_tokens
-    alone = lone_ttft_s(step_time, limits, i)
-    prompt = step_time.per_prefill_token_s * i + step_time.per_attention_pair_s * i**2 / 2
-    running = min(n, float(limits.max_sequences))
-    ttft, tpot = alone, step_time.base_s + decode_s(step_time, 1.0)
-    for _ in range(200):
-        service = ttft + max(o - 1, 0.0) * tpot
-        decoding = max(o - 1, 0.0) * tpot / service
-        d = 1 + (running - 1) * decoding
-        interruption = (running - 1) * decoding / max(o - 1, 1.0) * prompt
-        step = step_time.base_s + decode_s(step_time, d) + step_time.per_resident_token_s * d * (i + o / 2)
-        new_tpot = step + interruption
-        others = decode_s(step_time, d - 1) + step_time.per_resident_token_s * (d - 1) * (i + o / 2)
-        wait = 0.5 * new_tpot * min(running - 1, 1.0)
-        new_ttft = alone + _prompt_steps(i, limits) * others + wait
-        if abs(new_ttft - ttft) < 1e-9 * ttft and abs(new_tpot - tpot) < 1e-9 * tpot:
-            break
-        ttft, tpot = (ttft + new_ttft) / 2, (tpot + new_tpot) / 2
-    queue = (n / running - 1) * (ttft + max(o - 1, 0.0) * tpot)
-    return LevelPrediction(ttft_s=ttft + queue, tpot_s=tpot)
+    i, o = input_tokens, output_tokens
+    running = min(max(concurrency, 1.0), float(limits.max_sequences))
+    prompts, d = _others(concurrency, i, o, WAITED_STEPS if running > 1 else 0.0, limits)
+    resident_s = step_time.per_resident_token_s * (i + o / 2)
+    tpot_s = step_time.base_s + decode_s(step_time, d) + resident_s * d + prompts * prompt_s(step_time, i)
+    others_s = decode_s(step_time, d - 1) + resident_s * (d - 1)
+    ttft_s = lone_ttft_s(step_time, limits, i) + _prompt_steps(i, limits) * others_s
+    if running > 1:
+        ttft_s += WAITED_STEPS * tpot_s
+    queue_s = (max(concurrency, 1.0) / running - 1) * (ttft_s + max(o - 1, 0.0) * tpot_s)
+    return LevelPrediction(ttft_s=ttft_s + queue_s, tpot_s=tpot_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +192,7 @@ class _Form:
     def of(points: Sequence[LoadPoint], limits: EngineLimits) -> "_Form":
         knots: tuple[int, ...] = ()
         if limits.scheduler is Scheduler.SLOTS:
-            batches = [_decoding(p, limits) for p in points if p.tpot_s is not None]
+            batches = [_others(p.concurrency, p.input_tokens, p.output_tokens, 0.0, limits)[1] for p in points]
             top = max(math.ceil(max(batches) - 1e-9), 1)
             measured = {min(round(p.concurrency), top) for p in points}
             knots = tuple(sorted({k for k in measured if k >= 1} | {top}))
@@ -189,17 +200,27 @@ class _Form:
         inputs = {round(p.input_tokens, -1) for p in points}
         contexts = {round(p.input_tokens + p.output_tokens / 2, -1) for p in points}
         active[_PAIR] = len(inputs) >= 3
+        active[_CUBE] = len(inputs) >= 5
         active[_OVERHEAD] = len(inputs) >= 2
         active[_RESIDENT] = len(contexts) >= 2
         return _Form(limits, knots, active)
 
     def fit(self, points: Sequence[LoadPoint], weights: NDArray[np.float64]) -> StepTime:
+        """Fit, then twice more with the waits that the fit before says the measured TTFTs contain."""
+        step_time = self._fit(points, weights, [0.0 if p.concurrency <= 1 else WAITED_STEPS for p in points])
+        for _ in range(2):
+            step_time = self._fit(points, weights, [_waited_steps(p, step_time, self.limits) for p in points])
+        return step_time
+
+    def _fit(
+        self, points: Sequence[LoadPoint], weights: NDArray[np.float64], waited_steps: Sequence[float]
+    ) -> StepTime:
         rows, scales = [], []
         alone = _lowest_concurrency(points)
-        for point, weight in zip(points, weights, strict=True):
+        for point, weight, waited in zip(points, weights, waited_steps, strict=True):
             root = math.sqrt(max(weight, 0.0))
             if point.tpot_s is not None:
-                rows.append(self._tpot_row(point) / point.tpot_s)
+                rows.append(self._tpot_row(point, waited) / point.tpot_s)
                 scales.append(root)
             if point.concurrency <= 1 or point in alone:
                 rows.append(self._ttft_row(point) / point.ttft_s)
@@ -222,21 +243,19 @@ class _Form:
             features[-1] = (sequences - low[-1]) / (high[-1] - low[-1])
         return features
 
-    def _tpot_row(self, point: LoadPoint) -> NDArray[np.float64]:
+    def _tpot_row(self, point: LoadPoint, waited_steps: float) -> NDArray[np.float64]:
         i, o = point.input_tokens, point.output_tokens
-        running = min(point.concurrency, float(self.limits.max_sequences))
-        d = _decoding(point, self.limits)
-        prompts = (d - 1) / max(o - 1, 1.0) if running > 1 else 0.0
-        head = [1.0, prompts * i, prompts * i**2 / 2, d * (i + o / 2), 0.0]
+        prompts, d = _others(point.concurrency, i, o, waited_steps, self.limits)
+        head = [1.0, prompts * i, prompts * i**2 / 2, prompts * i**3 / 3, d * (i + o / 2), 0.0]
         return np.concatenate([head, self._decode_features(d)])
 
     def _ttft_row(self, point: LoadPoint) -> NDArray[np.float64]:
         i, o = point.input_tokens, point.output_tokens
         steps = _prompt_steps(i, self.limits)
-        others = _decoding(point, self.limits) - 1 if point.concurrency > 1 else 0.0
-        wait = 0.5 if point.concurrency > 1 else 0.0
+        wait = WAITED_STEPS if point.concurrency > 1 else 0.0
+        others = _others(point.concurrency, i, o, wait, self.limits)[1] - 1
         decode = self._decode_features(others) if others > 0 else np.zeros(self.active.size - _DECODE)
-        head = [steps + wait, i, i**2 / 2, (steps + wait) * others * (i + o / 2), 1.0]
+        head = [steps + wait, i, i**2 / 2, i**3 / 3, (steps + wait) * others * (i + o / 2), 1.0]
         return np.concatenate([head, (steps + wait) * decode])
 
     def _step_time(self, values: NDArray[np.float64]) -> StepTime:
@@ -252,6 +271,7 @@ class _Form:
             per_attention_pair_s=float(values[_PAIR]),
             request_overhead_s=float(values[_OVERHEAD]),
             decode_curve=curve,
+            per_squared_context_s=float(values[_CUBE]),
         )
 
 
@@ -272,13 +292,33 @@ def _prompt_steps(input_tokens: float, limits: EngineLimits) -> int:
     return max(1, math.ceil(input_tokens / limits.step_token_budget))
 
 
-def _decoding(point: LoadPoint, limits: EngineLimits) -> float:
-    """Decoding sequences that a decoding sequence sees, itself included: 1 + (N - 1) * f."""
-    if point.tpot_s is None:
-        return 1.0
-    decode = max(point.output_tokens - 1, 0.0) * point.tpot_s
-    share = decode / (point.ttft_s + decode)
-    return min(1 + (max(point.concurrency, 1.0) - 1) * share, float(limits.max_sequences))
+def _others(
+    concurrency: float, input_tokens: float, output_tokens: float, waited_steps: float, limits: EngineLimits
+) -> tuple[float, float]:
+    """Others' prompts in a decode step, and the sequences decoding in it; as many run as the engine takes at most.
+
+    4 in flight, 10 output tokens, one prompt step, no wait: 3 / 9 = 0.33 prompts and 1 + 3 * 9 / 10 = 3.7 sequences.
+    """
+    others = min(max(concurrency, 1.0), float(limits.max_sequences)) - 1
+    decodes = max(output_tokens - 1, 0.0)
+    if decodes == 0:
+        return others, 1.0
+    steps = _prompt_steps(input_tokens, limits)
+    return others / (waited_steps + decodes), 1 + others * decodes / (waited_steps + steps + decodes)
+
+
+def _waited_steps(point: LoadPoint, step_time: StepTime, limits: EngineLimits) -> float:
+    """How many steps a request waits in the engine: its TTFT less the queue before the engine and the lone TTFT.
+
+    An engine with slots takes every prompt into its next step, so there the wait is always the same.
+    """
+    if point.tpot_s is None or point.concurrency <= 1:
+        return 0.0
+    if limits.scheduler is Scheduler.SLOTS:
+        return WAITED_STEPS
+    life_s = point.ttft_s + max(point.output_tokens - 1, 0.0) * point.tpot_s
+    queue_s = max(1 - limits.max_sequences / point.concurrency, 0.0) * life_s
+    return max(point.ttft_s - queue_s - lone_ttft_s(step_time, limits, point.input_tokens), 0.0) / point.tpot_s
 
 
 def _lowest_concurrency(points: Sequence[LoadPoint]) -> list[LoadPoint]:

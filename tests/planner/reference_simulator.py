@@ -14,6 +14,7 @@ class Request:
     output: int
     generated: int = 0
     computed: int = 0
+    is_decoding: bool = False  # its prompt, or what is recomputed after a preemption, is done
     scheduled_s: float | None = None
     first_s: float | None = None
     last_s: float | None = None
@@ -31,26 +32,24 @@ class Engine:
     preemptions: int = 0
     finished: list[Request] = field(default_factory=list)
 
-    def is_decoding(self, r: Request) -> bool:
-        return r.generated > 0 and r.computed >= r.prompt + r.generated - 1
-
     def memory(self) -> int:
         """Prompts are reserved as a whole; a decoding sequence holds all but its newest token."""
-        return sum(r.prompt + r.generated - (1 if self.is_decoding(r) else 0) for r in self.running)
+        return sum(r.prompt + r.generated - (1 if r.is_decoding else 0) for r in self.running)
 
     def step(self) -> None:
         paged = self.limits.scheduler is Scheduler.PAGED
-        decoding = [r for r in self.running if self.is_decoding(r)]
+        decoding = [r for r in self.running if r.is_decoding]
         while paged and decoding and self.memory() + len(decoding) > self.limits.kv_capacity_tokens:
             newest = self.running.pop()
             newest.computed = 0
+            newest.is_decoding = False
             self.waiting.insert(0, newest)
             self.preemptions += 1
-            decoding = [r for r in self.running if self.is_decoding(r)]
+            decoding = [r for r in self.running if r.is_decoding]
         left = self.limits.step_token_budget - len(decoding)
         chunks: list[tuple[Request, int]] = []
         for r in self.running:
-            if not self.is_decoding(r) and left > 0:
+            if not r.is_decoding and left > 0:
                 chunks.append((r, min(left, r.prompt + r.generated - r.computed)))
                 left -= chunks[-1][1]
         while left > 0 and self.waiting and len(self.running) < self.limits.max_sequences:
@@ -61,8 +60,6 @@ class Engine:
             self.running.append(self.waiting.pop(0))
             if r.scheduled_s is None:
                 r.scheduled_s = self.now
-            # a recomputed request must not look like a decoding one while its prompt is computed again
-            r.computed = 0
             chunks.append((r, min(left, need)))
             left -= chunks[-1][1]
         seconds = step_s(
@@ -71,6 +68,7 @@ class Engine:
             sequences=len(decoding),
             resident_tokens=sum(r.prompt + r.generated for r in decoding),
             attention_pairs=sum(c * (r.computed + c / 2) for r, c in chunks),
+            context_cubes=sum((r.computed + c) ** 3 - r.computed**3 for r, c in chunks),
         )
         self.now += seconds
         self.busy_s += seconds
@@ -82,6 +80,7 @@ class Engine:
             r.computed += c
             if r.computed == r.prompt + r.generated:
                 r.generated += 1
+                r.is_decoding = True
                 if r.first_s is None:
                     r.first_s = self.now
         for r in list(self.running):

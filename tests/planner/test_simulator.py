@@ -31,7 +31,11 @@ FULL = StepTime(
     request_overhead_s=0.004,
 )
 CURVED = dataclasses.replace(
-    FULL, per_sequence_s=0.0, per_sqrt_sequence_s=0.0, decode_curve=((1, 0.0), (2, 0.011), (4, 0.018), (8, 0.046))
+    FULL,
+    per_sequence_s=0.0,
+    per_sqrt_sequence_s=0.0,
+    decode_curve=((1, 0.0), (2, 0.011), (4, 0.018), (8, 0.046)),
+    per_squared_context_s=3.1e-10,
 )
 PAGED = EngineLimits(
     scheduler=Scheduler.PAGED,
