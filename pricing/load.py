@@ -183,6 +183,33 @@ def _range(value: _RangeRow | float) -> Range:
     return value.value() if isinstance(value, _RangeRow) else certain(value)
 
 
+class _ElectricityRow(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(pattern=r"^[a-z][a-z-]*$")
+    name: str
+    value: _RangeRow
+    source: str = Field(min_length=1)
+    as_of: date
+    note: str = ""
+
+
+@cache
+def load_electricity() -> Mapping[str, Assumption]:
+    """The electricity prices of `electricity.toml` by region, each in the place of the general default."""
+    return {
+        row.id: Assumption(
+            name="electricity_usd_per_kwh",
+            value=row.value.value(),
+            unit="USD per kWh",
+            source=row.source,
+            as_of=row.as_of.isoformat(),
+            note=f"{row.name}: {row.note}",
+        )
+        for row in _rows("electricity.toml", "electricity", _ElectricityRow)
+    }
+
+
 class _DifferenceRow(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

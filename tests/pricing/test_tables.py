@@ -18,7 +18,7 @@ from pricing.hardware import (
     rental_offers,
     smallest_rental_for,
 )
-from pricing.operations import default_assumptions
+from pricing.operations import default_assumptions, electricity, electricity_regions
 from pricing.types import Term
 
 TODAY = date(2026, 11, 20)
@@ -157,3 +157,16 @@ def test_a_wrong_row_is_named(text: str, complaint: str, tmp_path: Path, monkeyp
     monkeypatch.setattr(load, "files", lambda _: tmp_path)
     with pytest.raises(PriceError, match=rf"rentals\.toml, row 1 .*{complaint}"):
         load.load_rentals.__wrapped__()
+
+
+def test_electricity_by_region_takes_the_place_of_the_default() -> None:
+    assert "eu" in electricity_regions()
+    ohio = electricity("us-ohio")
+    assert (ohio.name, ohio.value.mid, ohio.as_of) == ("electricity_usd_per_kwh", 0.079, "2025-06-25")
+    local = {a.name: a for a in default_assumptions("us-ohio")}
+    general = {a.name: a for a in default_assumptions()}
+    assert local["electricity_usd_per_kwh"] == ohio
+    assert {k: v for k, v in local.items() if k != ohio.name} == {k: v for k, v in general.items() if k != ohio.name}
+    assert electricity("eu-finland").value.mid < electricity("eu").value.mid < electricity("eu-ireland").value.mid
+    with pytest.raises(PriceError, match="us-ohio"):
+        electricity("ohio")
