@@ -30,6 +30,7 @@ SEED = 20261120
 MEASURING_BUDGET_S = 115.0
 """Leaves a minute of the three for writing the model, starting the engine, planning and the report."""
 
+_HOSTS_PER_SERVER = 8
 _SHARED_MACHINE_FRACS = (0.5, 0.75, 1.0)
 
 
@@ -106,9 +107,11 @@ def rent_like(host: Host, memory: Memory) -> tuple[Machine, ...]:
 
 
 def own_like(host: Host) -> tuple[Machine, ...]:
-    """Every server without accelerator that has the measured cores."""
-    offers = (offer for offer in purchase_offers() if offer.accelerator is None and offer.cpu_cores >= host.cpu_cores)
-    return tuple(_carrying(offer.id, offer.cpu_cores, host) for offer in offers)
+    """The smallest server without accelerator that carries several of the measured host, else the largest it fits on."""
+    offers = [offer for offer in purchase_offers() if offer.accelerator is None and offer.cpu_cores >= host.cpu_cores]
+    offers.sort(key=lambda offer: offer.cpu_cores)
+    chosen = next((offer for offer in offers if offer.cpu_cores >= _HOSTS_PER_SERVER * host.cpu_cores), None)
+    return tuple(_carrying(offer.id, offer.cpu_cores, host) for offer in ((chosen,) if chosen else offers[-1:]))
 
 
 def _carrying(offer: str, cores: int, host: Host) -> Machine:
