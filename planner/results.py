@@ -1,0 +1,121 @@
+"""What each option comes to with every assumption at mid: totals, sizes, price paths, returns."""
+
+import numpy as np
+
+from planner.breakeven import VOLUME, Array
+from planner.capacity import plan_hours
+from planner.cost import base_and_overflow, ledger, requests_per_month
+from planner.draws import Draws
+from planner.finance import (
+    annuity_factor,
+    discounted,
+    irr_frac_per_month,
+    mirr_frac_per_month,
+    monthly_rate,
+    npv_usd,
+    payback_month,
+    per_year,
+)
+from planner.fleet import machines_needed
+from planner.inputs import PlanInputs
+from planner.options import ApiOption, Frame, HybridOption, Option, OptionKind, OwnOption, RentOption, rules_for
+from planner.plan import FleetSize, HybridSize, Investment, OptionResult, PriceChange, PriceRow
+from planner.schedule import cash_usd, cost_lines, period_start, pnl_usd
+from planner.units import SECONDS_PER_DAY, TOKENS_PER_MTOK
+
+_REQUESTS_SHOWN = 1_000
+_TOLERANCE = 1e-9
+
+
+def option_result(option: Option, frame: Frame, mid: Draws, inputs: PlanInputs) -> OptionResult:
+    """One option in the mid world; `investment` is filled in once the cheapest API model is known."""
+    entries = ledger(option, frame, mid)
+    cash, pnl = cash_usd(entries)[0], pnl_usd(entries)[0]
+    rate = monthly_rate(mid.values["discount_rate_frac_per_year"][0])
+    npv = float(npv_usd(cash, rate))
+    return OptionResult(
+        id=option.id,
+        kind=option.kind,
+        levelised_usd_per_month=npv / float(annuity_factor(rate, frame.horizon_months)),
+        first_month_usd=float(pnl[1]),
+        npv_usd=npv,
+        cash_total_usd=float(cash.sum()),
+        pnl_total_usd=float(pnl.sum()),
+        usd_per_mtok=npv / float(npv_usd(_tokens_by_month(frame, mid, inputs), rate)) * TOKENS_PER_MTOK,
+        cash_by_month_usd=tuple(cash.tolist()),
+        pnl_by_month_usd=tuple(pnl.tolist()),
+        fleet=_fleet(option, frame, mid, inputs) if isinstance(option, RentOption | OwnOption) else None,
+        investment=None,
+        hybrid=_hybrid(option, frame, mid) if isinstance(option, HybridOption) else None,
+        lines=tuple(cost_lines(option.id, entries, inputs.scenario.start_month)),
+    )
+
+
+def rank(result: OptionResult) -> tuple[float, str]:
+    """Options are ranked by levelised cost, equal ones by name."""
+    return result.levelised_usd_per_month, result.id
+
+
+def investment(result: OptionResult, api: OptionResult, rate_frac_per_month: float) -> Investment | None:
+    """What a self-hosted option or a mix lays out and saves against an API model; `None` for another API model."""
+    if result.kind is OptionKind.API:
+        return None
+    more = np.array(result.cash_by_month_usd) - np.array(api.cash_by_month_usd)
+    irr, mirr = irr_frac_per_month(more), mirr_frac_per_month(more, rate_frac_per_month)
+    return Investment(
+        against=api.id,
+        npv_saved_usd=-float(npv_usd(more, rate_frac_per_month)),
+        payback_month=payback_month(more),
+        discounted_payback_month=payback_month(discounted(more, rate_frac_per_month)),
+        irr_frac_per_year=None if irr is None else per_year(irr),
+        mirr_frac_per_year=None if mirr is None else per_year(mirr),
+    )
+
+
+def price_row(api: ApiOption, mid: Draws, start_month: str) -> PriceRow:
+    """The dated price of a model for the workload's mix of requests."""
+    level = int(np.argmin(np.abs(np.array(api.cached_levels) - mid.values["cached_input_frac"][0])))
+    usd = api.usd_per_request[:, level, :].sum(axis=0)
+    factors = usd[1:] / usd[:-1]
+    return PriceRow(
+        model=api.id,
+        matched_model=api.matched_model,
+        usd_per_1000_requests=float(usd[0]) * _REQUESTS_SHOWN,
+        changes=tuple(
+            PriceChange(from_month=period_start(start_month, month + 2)[:7], factor=float(factors[month]))
+            for month in np.flatnonzero(np.abs(factors - 1.0) > _TOLERANCE).tolist()
+        ),
+        source=api.source,
+        source_url=api.source_url,
+    )
+
+
+def _tokens_by_month(frame: Frame, mid: Draws, inputs: PlanInputs) -> Array:
+    workload = inputs.workload
+    per_request = float(workload.input_tokens.mean() + workload.output_tokens.mean())
+    growth = (1.0 + mid.column("growth_frac_per_month")) ** np.arange(frame.horizon_months)
+    tokens = requests_per_month(float(mid.values[VOLUME][0])) * per_request * growth[0]
+    return np.concatenate([[0.0], tokens])
+
+
+def _fleet(option: RentOption | OwnOption, frame: Frame, mid: Draws, inputs: PlanInputs) -> FleetSize:
+    scenario = inputs.scenario
+    machines = scenario.candidates.rent if isinstance(option, RentOption) else scenario.candidates.own
+    machine = next(machine for machine in machines if machine.offer == option.id)
+    rate = float(mid.values[VOLUME][0]) / SECONDS_PER_DAY / float(mid.values["throughput_ratio"][0])
+    per_machine = np.floor(mid.values[f"{option.id}/replicas_per_machine"])
+    peak = rate * frame.week.peak
+    week = plan_hours(option.curve, rate, inputs.week, rules_for(option, frame.rules))
+    return FleetSize(
+        profile=inputs.profile_key(machine),
+        replicas_per_machine=int(per_machine[0]),
+        peak_machines=int(machines_needed(option.curve, np.array([peak]), frame.rules, per_machine)[0]),
+        week=week,
+        curve=option.curve,
+        beyond_simulated=week.peak_replicas - frame.rules.spare_replicas > option.curve.replicas[-1],
+    )
+
+
+def _hybrid(option: HybridOption, frame: Frame, mid: Draws) -> HybridSize:
+    overflow = float(base_and_overflow(option, frame, mid)[0, 0])
+    return HybridSize(host=option.host.id, api=option.api.id, machines=option.machines, overflow_frac=overflow)
