@@ -15,7 +15,7 @@ from rich.table import Table
 from planner.console import emit_json, out
 from planner.errors import InputError, PriceError
 from planner.ranges import Assumption, Range
-from pricing import import_commands, lock_commands
+from pricing import import_commands, licence_commands, lock_commands
 from pricing.api import DEFAULT_MODELS, api_models, rate_card
 from pricing.check import AgedTable, ModelCheck, Verdict, aged_rows, check_model, is_priced
 from pricing.hardware import purchase_offers, rental_offers
@@ -50,6 +50,7 @@ def register(app: typer.Typer) -> None:
     prices.command("check")(check_prices)
     lock_commands.register(prices)
     import_commands.register(prices)
+    licence_commands.register(prices)
     app.add_typer(prices, name="prices")
 
 
@@ -81,14 +82,17 @@ def show_price(
     model: Annotated[str, typer.Argument(help="provider/model-id, as `breakeven prices list` shows it.")],
     at: Annotated[str, typer.Option(help="Day to price, ISO date; default today.")] = "",
     tier: Annotated[str, typer.Option(help="Service tier, such as batch.")] = STANDARD,
+    own: lock_commands.OwnFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show every rate of one API model on one day, with its source and the next announced change.
 
     Example: breakeven prices show google/gemini-3.8-flash --at 2027-01-01
     """
-    card = rate_card(model, _day(at), tier=tier)
-    later = None if card.next_change is None else rate_card(model, _midnight(card.next_change), tier=tier)
+    resolve = lock_commands.resolver(own)
+    card = rate_card(model, _day(at), tier=tier, resolve=resolve)
+    change = card.next_change
+    later = None if change is None else rate_card(model, _midnight(change), tier=tier, resolve=resolve)
     if as_json:
         emit_json({"now": _card_json(card), "next": None if later is None else _card_json(later)})
         return
@@ -189,7 +193,9 @@ def _print_card(card: RateCard) -> None:
     out.print(f"{card.matched_model} on {card.at.date()}; context window: {window}; tiers: {', '.join(card.tiers)}")
     for line in card.hours:
         out.print(f"  {line}")
-    out.print(f"source: {card.source}; {card.source_url or 'no address given'}")
+    for said in card.provenance:
+        parts = [said.source, said.note, said.source_url or "no address given", f"as of {said.as_of or 'unknown'}"]
+        out.print(f"{said.layer}: {'; '.join(part for part in parts if part)}", markup=False)
 
 
 def _api_table(models: Iterable[ApiModel]) -> Table:

@@ -47,7 +47,7 @@ def lock_prices(
     """
     days = _mid_months(start, months)
     queries = [RateQuery(model=model, at=day, tier=tier) for model in models or DEFAULT_MODELS for day in days]
-    lock = make_lock(queries, datetime.now(UTC).date(), _resolver(own))
+    lock = make_lock(queries, datetime.now(UTC).date(), resolver(own))
     if to.exists():
         raise InputError(f"{to} exists; `breakeven prices refresh {to}` shows what would change")
     write_lock(lock, to)
@@ -68,7 +68,7 @@ def refresh_prices(
     Example: breakeven prices refresh prices.lock.json
     """
     old = read_lock(path)
-    new = make_lock(queries_of(old), datetime.now(UTC).date(), _resolver(own))
+    new = make_lock(queries_of(old), datetime.now(UTC).date(), resolver(own))
     changes = lock_changes(old, new)
     if not as_json:
         print_changes(old, changes)
@@ -79,7 +79,8 @@ def refresh_prices(
         emit_json({"changes": [asdict(change) for change in changes], "replaced": agreed})
 
 
-def _resolver(own: Path | None) -> Resolve:
+def resolver(own: Path | None) -> Resolve:
+    """Published prices, with your own price file over them if there is one."""
     return library_rates if own is None else layered(read_own_prices(own).layers)
 
 

@@ -1,7 +1,12 @@
 """Licences against stated uses, read off the licences' own clauses; what is not stated never passes silently."""
 
-import pytest
+import json
 
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from pricing.commands import register
 from pricing.hardware import find_accelerator
 from pricing.licences import IntendedUse, LicenceVerdict, check_card, check_licence
 from pricing.load import load_licences
@@ -94,3 +99,18 @@ def test_consumer_card_in_a_data_centre() -> None:
     assert check_card(geforce, in_datacenter=None) is not None
     assert check_card(geforce, in_datacenter=False) is None
     assert check_card(workstation, in_datacenter=True) is None
+
+
+def test_command_asks_for_what_is_not_stated() -> None:
+    app = typer.Typer()
+    register(app)
+    bare = CliRunner().invoke(app, ["prices", "licence", LLAMA]).stdout
+    assert "Llama 3.3 Community License 2024-12-06: ask counsel" in bare
+    assert "monthly users" in bare
+    stated = ["--users", "1000", "--no-trains", "--no-redistributes", "--no-multimodal", "--keeps-policy"]
+    told = json.loads(CliRunner().invoke(app, ["prices", "licence", LLAMA, *stated, "--json"]).stdout)
+    assert (told["verdict"], told["card"]) == ("pass", None)
+    flagged = (
+        CliRunner().invoke(app, ["prices", "licence", LLAMA, *stated, "--card", "rtx-4090", "--datacenter"]).stdout
+    )
+    assert "driver licence" in flagged

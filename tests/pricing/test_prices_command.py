@@ -1,6 +1,7 @@
 """`breakeven prices` as a user types it."""
 
 import json
+from pathlib import Path
 
 import pytest
 import typer
@@ -56,6 +57,18 @@ def test_show_peak_hours_and_tiers(app: typer.Typer) -> None:
     assert "01:00-04:00 UTC" in text
     batch = run.invoke(app, ["prices", "show", "openai/gpt-6-luna", "--tier", "batch", "--json"])
     assert json.loads(batch.stdout)["now"]["rows"][0]["usd_per_mtok"] == "0.05"
+
+
+def test_show_with_own_prices_says_who_set_them(app: typer.Typer, tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(
+        '[[rate]]\nmodel = "openai/gpt-6-luna"\nusd_per_mtok = { output = 0.4 }\n'
+        'source = "Contract 4711"\nas_of = 2026-11-01\n',
+        "utf-8",
+    )
+    text = run.invoke(app, ["prices", "show", "openai/gpt-6-luna", "--own", str(own)]).stdout
+    assert "organisation: Contract 4711; sets output; no address given; as of 2026-11-01" in text
+    assert "library: genai-prices 0.2.3" in text
 
 
 def test_bad_input_is_one_sentence(app: typer.Typer) -> None:
