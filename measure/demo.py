@@ -107,7 +107,7 @@ def rent_like(host: Host, memory: Memory) -> tuple[Machine, ...]:
 
 
 def own_like(host: Host) -> tuple[Machine, ...]:
-    """The smallest server without accelerator that carries several of the measured host, else the largest it fits on."""
+    """The smallest server without accelerator that carries several of the measured host, else the largest there is."""
     offers = [offer for offer in purchase_offers() if offer.accelerator is None and offer.cpu_cores >= host.cpu_cores]
     offers.sort(key=lambda offer: offer.cpu_cores)
     chosen = next((offer for offer in offers if offer.cpu_cores >= _HOSTS_PER_SERVER * host.cpu_cores), None)
