@@ -17,7 +17,7 @@ from planner.errors import InputError
 from planner.profile import EngineLimits, Hull, Profile, Scheduler, StepTime
 from planner.simulator import SimResult, simulate
 from planner.steptime import lone_ttft_s, step_s
-from planner.workload import WeekShape, Workload, at_rate
+from planner.workload import WeekShape, Workload, at_rate, burst_sample
 
 MAX_REPLICAS = 256
 """Largest fleet that is simulated; beyond it the rate per replica of the last step is kept."""
@@ -112,11 +112,13 @@ def capacity_curve(
     At the highest rate of a step, at least `attainment_frac` of the workload's requests meet the SLO (a request that is
     too long for the replica is a miss), and the work of every replica fits into the time that the log spans. Fleet
     sizes are simulated one by one up to 8 and then 1.15 times apart; between two of them the lower of their rates per
-    replica counts.
+    replica counts. Of a log of many hours, the bursts within the hours count (`planner.workload.burst_sample`).
     Raises `InputError` for an SLO or a rate that makes no sense.
     """
     _check(slo, max_requests_per_s, max_replicas)
     step_time, limits = profile.fit.step_time, profile.limits
+    outside_frac = outside_hull_frac(profile.fit.hull, workload)
+    workload = burst_sample(workload)
     alone = _alone(step_time, limits, workload)
     if attainment_frac(alone, slo) < slo.attainment_frac:
         return _shortfall(limits, workload, slo, alone)
@@ -144,7 +146,7 @@ def capacity_curve(
         replicas=replicas,
         max_requests_per_s=rates,
         busy_s_per_request=float(last.busy_s.sum()) / (workload.requests - last.too_long),
-        requests_outside_hull_frac=outside_hull_frac(profile.fit.hull, workload),
+        requests_outside_hull_frac=outside_frac,
     )
 
 

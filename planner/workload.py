@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.resources import files
 
 import numpy as np
@@ -10,7 +11,13 @@ from numpy.typing import NDArray
 
 from planner.distribution import Distribution, summarise
 from planner.errors import InputError
-from planner.units import HOURS_PER_WEEK, SECONDS_PER_MINUTE
+from planner.units import HOURS_PER_DAY, HOURS_PER_WEEK, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+
+BURST_REQUESTS = 30_000
+"""Requests that a fleet is sized on: 30,000 hold the 99.9th percentile of a latency with 30 beyond it."""
+
+LONG_LOG_S = 2 * SECONDS_PER_HOUR
+DAYS_PER_WEEK = HOURS_PER_WEEK / HOURS_PER_DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -107,6 +114,68 @@ def at_rate(workload: Workload, requests_per_s: float) -> Workload:
         raise ValueError(f"a rate must be above 0 requests/s, got {requests_per_s}")
     stretch = workload.requests_per_s / requests_per_s
     return dataclasses.replace(workload, arrival_s=workload.arrival_s * stretch, span_s=workload.span_s * stretch)
+
+
+def burst_sample(workload: Workload, *, max_requests: int = BURST_REQUESTS) -> Workload:
+    """The bursts within the hours of a log, without its days and nights: what sizing a fleet for one hour needs.
+
+    A log of at most two hours and `max_requests` is returned as it is. Of a longer one, hours evenly spread over it
+    (three or more, as many as `max_requests` holds) are put one after the other, each replayed at the log's mean rate;
+    of an hour with more than twice its share, the beginning. How the hours differ is the week shape's business.
+    """
+    if workload.span_s <= LONG_LOG_S and workload.requests <= max_requests:
+        return workload
+    window_s = min(SECONDS_PER_HOUR, workload.span_s / 3)
+    edges = np.searchsorted(workload.arrival_s, np.arange(int(workload.span_s / window_s) + 1) * window_s)
+    filled = np.flatnonzero(np.diff(edges) > 0)
+    mean_count = float(np.diff(edges)[filled].mean())
+    take = int(np.clip(max_requests / mean_count, 3, filled.size)) if filled.size > 3 else filled.size
+    chosen = filled[np.linspace(0, filled.size - 1, take).round().astype(np.int64)]
+    per_window = max(2 * max_requests // take, 1)
+    kept, arrivals, end_s = [], [], 0.0
+    for window in chosen:
+        first, last = int(edges[window]), int(min(edges[window + 1], edges[window] + per_window))
+        from_s = window * window_s
+        is_cut = last < edges[window + 1]
+        to_s = float(workload.arrival_s[last]) if is_cut else from_s + window_s
+        lasts_s = (last - first) / workload.requests_per_s
+        stretch = lasts_s / max(to_s - from_s, 1e-9)
+        kept.append(np.arange(first, last))
+        arrivals.append(end_s + (workload.arrival_s[first:last] - from_s) * stretch)
+        end_s += lasts_s
+    index = np.concatenate(kept)
+    return dataclasses.replace(
+        workload,
+        arrival_s=np.concatenate(arrivals),
+        input_tokens=workload.input_tokens[index],
+        output_tokens=workload.output_tokens[index],
+        span_s=end_s,
+    )
+
+
+def week_of(workload: Workload) -> WeekShape:
+    """The mean week of the log itself, by the log's own clock.
+
+    Raises `InputError` for a log of less than seven days or without calendar times: one hour says nothing about days.
+    """
+    days = workload.span_s / SECONDS_PER_HOUR / HOURS_PER_DAY
+    if days < DAYS_PER_WEEK or workload.starts_at is None:
+        reason = "no calendar times" if workload.starts_at is None else f"only {days:.2g} days"
+        raise InputError(
+            f"the log {workload.name} has {reason}, which shows no week; take a week shape such as servegen or flat"
+        )
+    start = datetime.fromisoformat(workload.starts_at[:26].rstrip("Z"))
+    offset_s = start.weekday() * HOURS_PER_DAY * SECONDS_PER_HOUR
+    offset_s += (start - start.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds()
+    hours = int(HOURS_PER_WEEK)
+    hour = ((workload.arrival_s + offset_s) / SECONDS_PER_HOUR).astype(np.int64)
+    requests = np.bincount(hour % hours, minlength=hours).astype(np.float64)
+    edges = offset_s / SECONDS_PER_HOUR, (offset_s + workload.span_s) / SECONDS_PER_HOUR
+    grid = np.arange(int(edges[0]), math.ceil(edges[1]))
+    observed = np.minimum(grid + 1, edges[1]) - np.maximum(grid, edges[0])
+    rate = requests / np.bincount(grid % hours, weights=observed, minlength=hours)
+    weights = rate / rate.mean()
+    return WeekShape(name=workload.name, weights=tuple(weights.tolist()), source=workload.source)
 
 
 def flat_week() -> WeekShape:
