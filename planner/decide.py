@@ -24,6 +24,7 @@ from planner.scenario import Scenario
 from planner.sensitivity import TornadoBar, tornado
 from planner.units import SECONDS_PER_DAY
 from planner.verdict import describe, make_verdict, usd
+from planner.vetoes import questions, vetoes
 from planner.workload import Workload, summarise_workload
 
 Curves = Mapping[str, CapacityCurve | Shortfall]
@@ -109,7 +110,8 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         profiles=inputs.profiles,
         assumptions=assumptions,
         options=tuple(results),
-        excluded=(*inputs.excluded, *excluded),
+        excluded=tuple(excluded),
+        questions=tuple(questions(inputs)),
         break_even=found,
         sensitivity=bars,
         risk=assess(
@@ -136,11 +138,13 @@ def _main_profile(inputs: PlanInputs) -> Profile | None:
 
 
 def _candidates(inputs: PlanInputs, curves: Curves) -> tuple[list[Option], list[Excluded]]:
-    options: list[Option] = list(inputs.apis)
-    excluded: list[Excluded] = []
+    excluded = list(vetoes(inputs))
+    out = {veto.id for veto in excluded}
+    excluded += [missing for missing in inputs.excluded if missing.id not in out]
+    options: list[Option] = [api for api in inputs.apis if api.id not in out]
     candidates = inputs.scenario.candidates
     for kind, machines in ((OptionKind.RENT, candidates.rent), (OptionKind.OWN, candidates.own)):
-        for machine in machines:
+        for machine in (machine for machine in machines if machine.offer not in out):
             curve = curves[inputs.profile_key(machine)]
             if isinstance(curve, Shortfall):
                 excluded.append(Excluded(id=machine.offer, kind=kind, reason=_said(curve)))

@@ -75,6 +75,7 @@ def verdict_document(plan: Plan) -> dict[str, Any]:
         "slo": asdict(scenario.slo),
         "options": [_option(option) for option in plan.options],
         "excluded": [asdict(excluded) for excluded in plan.excluded],
+        "questions": plan.questions,
         "break_even": plan.break_even and _break_even(plan.break_even),
         "sensitivity": [{**asdict(bar), "swing_usd_per_month": bar.swing_usd_per_month} for bar in plan.sensitivity],
         "risk": asdict(plan.risk),

@@ -8,7 +8,8 @@ from planner.profile import Profile
 from planner.ranges import Assumption
 from planner.scenario import Machine, Scenario
 from planner.workload import WeekShape, Workload
-from pricing.types import PurchaseOffer, RentalOffer
+from pricing.licences import Licence
+from pricing.types import Accelerator, PurchaseOffer, RentalOffer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,8 @@ class Excluded:
 class PlanInputs:
     """Everything read from files and price tables. `profiles` is keyed by path as the scenario writes it.
 
-    `apis` are the priced models; `excluded` those that cannot serve this log, with the reason.
+    `apis` are the priced models; `excluded` those that cannot serve this log, with the reason. `cards` holds the
+    accelerators of the offers by id.
     """
 
     scenario: Scenario
@@ -45,6 +47,8 @@ class PlanInputs:
     excluded: tuple[Excluded, ...]
     rentals: Mapping[str, RentalOffer]
     purchases: Mapping[str, PurchaseOffer]
+    cards: Mapping[str, Accelerator]
+    licences: tuple[Licence, ...]
     defaults: tuple[Assumption, ...]
     files: tuple[InputFile, ...]
 

@@ -18,7 +18,8 @@ from planner.schedule import period_start
 from planner.traces import read_log
 from planner.workload import Workload, flat_week, servegen_week
 from pricing.api import api_bill, rate_card
-from pricing.hardware import purchase_offer, rental_offer
+from pricing.hardware import find_accelerator, purchase_offer, rental_offer
+from pricing.load import load_licences
 from pricing.operations import default_assumptions
 from pricing.tally import ShapeTally, tally_shapes
 from pricing.types import RequestShape, ShapeCount, TokenKind
@@ -39,6 +40,9 @@ def read_inputs(scenario: Scenario, directory: Path) -> PlanInputs:
     keys = sorted({key for m in machines if (key := m.profile or scenario.profile)})
     profiles = {key: load_profile(directory / key) for key in keys}
     apis, excluded = price_api_models(scenario, workload)
+    rentals = {m.offer: rental_offer(m.offer) for m in scenario.candidates.rent}
+    purchases = {m.offer: purchase_offer(m.offer) for m in scenario.candidates.own}
+    cards = [*(r.accelerator for r in rentals.values()), *(p.accelerator for p in purchases.values())]
     files = [_hashed("request log", demand.log, directory)]
     files += [_hashed("profile", key, directory) for key in keys]
     return PlanInputs(
@@ -49,8 +53,10 @@ def read_inputs(scenario: Scenario, directory: Path) -> PlanInputs:
         profiles=profiles,
         apis=apis,
         excluded=excluded,
-        rentals={m.offer: rental_offer(m.offer) for m in scenario.candidates.rent},
-        purchases={m.offer: purchase_offer(m.offer) for m in scenario.candidates.own},
+        rentals=rentals,
+        purchases=purchases,
+        cards={name: find_accelerator(name) for name in sorted(set(filter(None, cards)))},
+        licences=load_licences(),
         defaults=tuple(default_assumptions()),
         files=tuple(files),
     )

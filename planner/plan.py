@@ -139,6 +139,7 @@ class Plan:
     assumptions: tuple[Assumption, ...]
     options: tuple[OptionResult, ...]
     excluded: tuple[Excluded, ...]
+    questions: tuple[str, ...]  # what the requirements leave open
     break_even: BreakEven | None
     sensitivity: tuple[TornadoBar, ...]
     risk: Risk

@@ -130,7 +130,7 @@ def assess(
     """Cost every option in `draws` worlds. `api` and `host` are the options between which the choice is made."""
     worlds = draw_worlds(assumptions, draws, seed)
     costs = {option.id: levelised_cost_usd_per_month(option, frame, worlds) for option in options}
-    cheapest = np.minimum.reduce(list(costs.values()))
+    cheapest = np.minimum.reduce([np.full(draws, np.inf), *costs.values()])
     difference = costs[host] - costs[api] if api is not None and host is not None else None
     return Risk(
         draws=draws,

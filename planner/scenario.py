@@ -3,6 +3,7 @@
 import re
 import tomllib
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -173,10 +174,71 @@ class Candidates:
             raise ValueError(f"{', '.join(both)} stands under rent and own; an offer is one or the other")
 
 
+class DataRule(StrEnum):
+    """How far the requests may travel."""
+
+    ANYWHERE = "anywhere"
+    OWN_MACHINES = "own machines"  # rented or owned, but no API
+    ON_PREMISES = "on premises"  # owned only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What the self-hosted model is for, held against its licence; what is left out is "not stated", never "no"."""
+
+    commercial: bool | None = None
+    monthly_users: Annotated[int, Field(ge=0)] | None = None
+    monthly_revenue_usd: Annotated[int, Field(ge=0)] | None = None
+    trains_other_models: bool | None = None
+    redistributes: bool | None = None
+    multimodal: bool | None = None
+    region: str | None = None
+    keeps_use_policy: bool | None = None
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirements:
+    """What takes an option out whatever it costs.
+
+    `without_providers` names API providers and renters that may not be used. `min_pass_rate_frac` is held against
+    `[quality]`; an option is out only if its pass rate is below it at 95 % confidence.
+    """
+
+    data: DataRule = DataRule.ANYWHERE
+    without_providers: tuple[str, ...] = ()
+    min_pass_rate_frac: Annotated[float, Field(ge=0, le=1)] | None = None
+    use: Use | None = None
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassRate:
+    """What your own tests say of a model: `passed` of `total` tasks."""
+
+    passed: Annotated[int, Field(ge=0)]
+    total: Annotated[int, Field(ge=1)]
+    suite: str
+    source: str = ""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    def __post_init__(self) -> None:
+        if self.passed > self.total:
+            raise ValueError(f"passed ({self.passed}) cannot exceed total ({self.total})")
+
+
+SELF_HOSTED = "self-hosted"
+"""The key under which `[quality]` gives the pass rate of the measured model."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """One question: this traffic, this service level, these candidates, these beliefs, from `start_month` on.
 
+    `quality` gives pass rates by API model, or under "self-hosted" for the measured model.
     `profile` is the measured replica (path relative to the scenario file). `assumptions` replaces defaults by name.
     """
 
@@ -191,6 +253,8 @@ class Scenario:
     horizon_months: Annotated[int, Field(ge=1, le=120)] = 36
     fleet: Fleet = field(default_factory=Fleet)
     sampling: Sampling = field(default_factory=Sampling)
+    requirements: Requirements = field(default_factory=Requirements)
+    quality: dict[str, PassRate] = field(default_factory=dict)
     assumptions: dict[str, FigureField] = field(default_factory=dict)
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -199,6 +263,8 @@ class Scenario:
         lacking = [m.offer for m in (*self.candidates.rent, *self.candidates.own) if not (m.profile or self.profile)]
         if lacking:
             raise ValueError(f"self-hosting on {', '.join(lacking)} needs a measured profile: set `profile`")
+        if strangers := sorted(set(self.quality) - {*self.candidates.api, SELF_HOSTED}):
+            raise ValueError(f"quality names {', '.join(strangers)}; give API candidates or {SELF_HOSTED}")
 
 
 def _offers(machines: tuple[Machine, ...]) -> tuple[str, ...]:

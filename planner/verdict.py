@@ -276,6 +276,7 @@ def _cautions(plan: Plan) -> Iterator[str]:
     placeholders = [label(a.name) for a in plan.assumptions if a.is_placeholder]
     if placeholders:
         yield f"Placeholders without a good primary source; replace them by your own: {', '.join(placeholders)}."
+    yield from plan.questions
     for excluded in plan.excluded:
         yield f"{excluded.id} is out: {excluded.reason}."
 

@@ -1,0 +1,113 @@
+"""Reasons that are not money: what may not be chosen whatever it costs, and what somebody should look at first."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from planner.inputs import Excluded, PlanInputs
+from planner.options import OptionKind
+from planner.scenario import SELF_HOSTED, DataRule, Machine
+from pricing.licences import IntendedUse, LicenceVerdict, check_card, check_licence
+from pricing.quality import QualityResult, Suitability, suitability
+from pricing.types import PurchaseOffer, RentalOffer
+
+
+def vetoes(inputs: PlanInputs) -> tuple[Excluded, ...]:
+    """Every candidate that a requirement takes out, with all its reasons."""
+    candidates = inputs.scenario.candidates
+    rows = [(model, OptionKind.API, _api(inputs, model)) for model in candidates.api]
+    rows += [(m.offer, OptionKind.RENT, _rent(inputs, m)) for m in candidates.rent]
+    rows += [(m.offer, OptionKind.OWN, _own(inputs, m)) for m in candidates.own]
+    told = [(name, kind, "; ".join(reasons)) for name, kind, reasons in rows]
+    return tuple(Excluded(id=name, kind=kind, reason=reason) for name, kind, reason in told if reason)
+
+
+def questions(inputs: PlanInputs) -> Iterator[str]:
+    """What the requirements leave open, one sentence each."""
+    needed = inputs.scenario.requirements.min_pass_rate_frac
+    machines = (*inputs.scenario.candidates.rent, *inputs.scenario.candidates.own)
+    names = (*inputs.scenario.candidates.api, *((SELF_HOSTED,) if machines else ()))
+    if needed is not None:
+        for name in names:
+            if name not in inputs.scenario.quality:
+                yield f"No test result is given for {name}, so its quality against the minimum of {needed:.0%} is open."
+            elif _quality(inputs, name) is Suitability.UNDECIDED:
+                rate = inputs.scenario.quality[name]
+                yield (
+                    f"{name} passed {rate.passed} of {rate.total} ({rate.suite}): too few tasks to tell it from the "
+                    f"minimum of {needed:.0%}."
+                )
+    for key, profile in sorted(inputs.profiles.items()):
+        check = check_licence(profile.provenance.model, _use(inputs), inputs.licences)
+        if not profile.provenance.is_synthetic and check.verdict is LicenceVerdict.ASK_COUNSEL:
+            yield f"Licence of {profile.provenance.model} ({key}): " + "; ".join(
+                clause.text for clause in check.clauses if clause.verdict is LicenceVerdict.ASK_COUNSEL
+            )
+    offers: list[RentalOffer | PurchaseOffer] = [*inputs.rentals.values(), *inputs.purchases.values()]
+    for offer in offers:
+        card = inputs.cards.get(offer.accelerator or "")
+        clause = check_card(card, None if offer.id in inputs.purchases else True) if card else None
+        if clause is not None:
+            yield f"{offer.id}: {clause.text}."
+
+
+def _api(inputs: PlanInputs, model: str) -> Iterator[str]:
+    match inputs.scenario.requirements.data:
+        case DataRule.OWN_MACHINES:
+            yield "data must stay on own machines"
+        case DataRule.ON_PREMISES:
+            yield "data must stay on premises"
+    yield from _provider(inputs, model.partition("/")[0])
+    yield from _poor(inputs, model)
+
+
+def _rent(inputs: PlanInputs, machine: Machine) -> Iterator[str]:
+    if inputs.scenario.requirements.data is DataRule.ON_PREMISES:
+        yield "data must stay on premises"
+    yield from _provider(inputs, inputs.rentals[machine.offer].provider)
+    yield from _model(inputs, machine)
+
+
+def _own(inputs: PlanInputs, machine: Machine) -> Iterator[str]:
+    yield from _model(inputs, machine)
+
+
+def _model(inputs: PlanInputs, machine: Machine) -> Iterator[str]:
+    yield from _poor(inputs, SELF_HOSTED)
+    provenance = inputs.profiles[inputs.profile_key(machine)].provenance
+    check = check_licence(provenance.model, _use(inputs), inputs.licences)
+    if not provenance.is_synthetic and check.verdict is LicenceVerdict.CONFLICT:
+        conflicts = (c.text for c in check.clauses if c.verdict is LicenceVerdict.CONFLICT)
+        yield f"licence of {provenance.model}: " + ", ".join(conflicts)
+
+
+def _provider(inputs: PlanInputs, provider: str) -> Iterator[str]:
+    if provider.lower() in (name.lower() for name in inputs.scenario.requirements.without_providers):
+        yield f"{provider} may not be used"
+
+
+def _poor(inputs: PlanInputs, name: str) -> Iterator[str]:
+    if _quality(inputs, name) is Suitability.FAILS:
+        rate, needed = inputs.scenario.quality[name], inputs.scenario.requirements.min_pass_rate_frac
+        yield f"passed {rate.passed} of {rate.total} ({rate.suite}), below the minimum of {needed:.0%}"
+
+
+def _quality(inputs: PlanInputs, name: str) -> Suitability | None:
+    """`None` where no minimum is asked for or no result is given."""
+    needed, rate = inputs.scenario.requirements.min_pass_rate_frac, inputs.scenario.quality.get(name)
+    if needed is None or rate is None:
+        return None
+    result = QualityResult(
+        model=name,
+        variant="",
+        suite=rate.suite,
+        passed=rate.passed,
+        total=rate.total,
+        source=rate.source,
+        as_of=None,
+    )
+    return suitability(result, needed)
+
+
+def _use(inputs: PlanInputs) -> IntendedUse:
+    use = inputs.scenario.requirements.use
+    return IntendedUse() if use is None else IntendedUse(**asdict(use))
