@@ -17,6 +17,7 @@ from planner.errors import InputError, PriceError
 from planner.ranges import Assumption, Range
 from pricing import import_commands, licence_commands, lock_commands
 from pricing.api import DEFAULT_MODELS, api_models, rate_card
+from pricing.book import open_book
 from pricing.check import AgedTable, ModelCheck, Verdict, aged_rows, check_model, is_priced
 from pricing.hardware import purchase_offers, rental_offers
 from pricing.lock import lock_changes, make_lock, queries_of
@@ -89,7 +90,7 @@ def show_price(
 
     Example: breakeven prices show google/gemini-3.8-flash --at 2027-01-01
     """
-    resolve = lock_commands.resolver(own)
+    resolve = open_book(own)
     card = rate_card(model, _day(at), tier=tier, resolve=resolve)
     change = card.next_change
     later = None if change is None else rate_card(model, _midnight(change), tier=tier, resolve=resolve)

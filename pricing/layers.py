@@ -1,7 +1,8 @@
 """Your own prices over the published ones: scenario over organisation over discount over the library.
 
 An absolute rate of the scenario beats one of the organisation; where neither says anything the library's rate stands,
-reduced by the discounts that apply. Commitments are settled per month, see `pricing.commitments`.
+reduced by the discount that applies. Surcharges come on top of all. Commitments are settled per month, see
+`pricing.commitments`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -89,11 +90,28 @@ class Discount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Surcharge:
+    """`percent` on top of the rates of a provider or a model, such as for data residency or a tax that is not refunded.
+
+    Every surcharge that covers a model applies, one after the other, to published and to own rates alike.
+    """
+
+    target: str
+    percent: Decimal
+    why: Note
+    window: Window = ALWAYS
+
+    def covers(self, matched_model: str) -> bool:
+        return self.target in (matched_model, matched_model.partition("/")[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PriceLayers:
     """Everything of one's own that stands over the library."""
 
     rates: tuple[OwnRate, ...] = ()
     discounts: tuple[Discount, ...] = ()
+    surcharges: tuple[Surcharge, ...] = ()
 
 
 def layered(layers: PriceLayers, base: Resolve = library_rates) -> Resolve:
@@ -113,6 +131,10 @@ def layered(layers: PriceLayers, base: Resolve = library_rates) -> Resolve:
         ranked = [[r for r in own if r.layer is layer] for layer in reversed(Layer)]
         for rules_of_layer in ranked:
             listed = _overlaid(listed, rules_of_layer)
+        for extra in layers.surcharges:
+            if extra.covers(listed.matched_model) and extra.window.holds(day):
+                note = f"{extra.percent} % on top of {extra.target}"
+                listed = _scaled(listed, 1 + extra.percent / 100, _provenance("surcharge", extra.why, note))
         return listed
 
     return resolve
@@ -141,11 +163,13 @@ def _discounted(rates: ResolvedRates, rules: Sequence[Discount]) -> ResolvedRate
             f"({exact[0].why.source}; {exact[1].why.source}); end one before the other starts"
         )
     rule = exact[0]
-    keep = 1 - rule.percent / 100
-    tiers = tuple(replace(t, usd_per_mtok={k: v * keep for k, v in t.usd_per_mtok.items()}) for t in rates.tiers)
     note = f"{rule.percent} % off {rule.target}"
-    provenance = (*rates.provenance, _provenance("discount", rule.why, note))
-    return replace(rates, tiers=tiers, provenance=provenance)
+    return _scaled(rates, 1 - rule.percent / 100, _provenance("discount", rule.why, note))
+
+
+def _scaled(rates: ResolvedRates, factor: Decimal, why: Provenance) -> ResolvedRates:
+    tiers = tuple(replace(t, usd_per_mtok={k: v * factor for k, v in t.usd_per_mtok.items()}) for t in rates.tiers)
+    return replace(rates, tiers=tiers, provenance=(*rates.provenance, why))
 
 
 def _overlaid(rates: ResolvedRates, own: Sequence[OwnRate]) -> ResolvedRates:

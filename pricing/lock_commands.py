@@ -12,11 +12,10 @@ from planner.console import emit_json, out
 from planner.errors import InputError
 from planner.units import MONTHS_PER_YEAR
 from pricing.api import DEFAULT_MODELS
-from pricing.layers import layered
+from pricing.book import open_book
 from pricing.lock import LockChange, PriceLock, lock_changes, make_lock, queries_of
 from pricing.lockfile import read_lock, write_lock
-from pricing.own_prices import read_own_prices
-from pricing.rates import STANDARD, RateQuery, Resolve, library_rates
+from pricing.rates import STANDARD, RateQuery
 
 _MID_MONTH_DAY = 15
 
@@ -47,7 +46,7 @@ def lock_prices(
     """
     days = _mid_months(start, months)
     queries = [RateQuery(model=model, at=day, tier=tier) for model in models or DEFAULT_MODELS for day in days]
-    lock = make_lock(queries, datetime.now(UTC).date(), resolver(own))
+    lock = make_lock(queries, datetime.now(UTC).date(), open_book(own))
     if to.exists():
         raise InputError(f"{to} exists; `breakeven prices refresh {to}` shows what would change")
     write_lock(lock, to)
@@ -68,7 +67,7 @@ def refresh_prices(
     Example: breakeven prices refresh prices.lock.json
     """
     old = read_lock(path)
-    new = make_lock(queries_of(old), datetime.now(UTC).date(), resolver(own))
+    new = make_lock(queries_of(old), datetime.now(UTC).date(), open_book(own))
     changes = lock_changes(old, new)
     if not as_json:
         print_changes(old, changes)
@@ -77,11 +76,6 @@ def refresh_prices(
         write_lock(new, path)
     if as_json:
         emit_json({"changes": [asdict(change) for change in changes], "replaced": agreed})
-
-
-def resolver(own: Path | None) -> Resolve:
-    """Published prices, with your own price file over them if there is one."""
-    return library_rates if own is None else layered(read_own_prices(own).layers)
 
 
 def _mid_months(start: str, months: int) -> list[datetime]:

@@ -1,4 +1,4 @@
-"""Reads your own price file: rates, discounts and commitments over the published prices, each with its source."""
+"""Reads your own price file: rates, discounts, surcharges and commitments, each with its source."""
 
 import tomllib
 from collections.abc import Mapping
@@ -12,11 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from planner.errors import InputError
 from pricing.commitments import Commitment, MinimumSpend, PrepaidCredit, ProvisionedUnits
-from pricing.layers import Discount, Layer, Note, OwnRate, PriceLayers, Window
+from pricing.layers import Discount, Layer, Note, OwnRate, PriceLayers, Surcharge, Window
 from pricing.rates import STANDARD
 from pricing.types import TokenKind
 
 _KINDS = {kind.replace(" ", "_"): kind for kind in TokenKind if kind is not TokenKind.REQUEST}
+_TABLES = ("rate", "discount", "surcharge", "commitment")
 _Usd = Annotated[Decimal, Field(ge=0)]
 
 
@@ -82,6 +83,14 @@ class _DiscountRow(_Rule):
         return Discount(target=self.target, percent=self.percent, why=self.why(), window=self.window())
 
 
+class _SurchargeRow(_Rule):
+    target: str = Field(min_length=1)
+    percent: Decimal = Field(gt=0, le=100)
+
+    def value(self) -> Surcharge:
+        return Surcharge(target=self.target, percent=self.percent, why=self.why(), window=self.window())
+
+
 class _MinimumRow(_Rule):
     kind: Literal["minimum-spend"]
     id: str
@@ -141,13 +150,14 @@ class _ProvisionedRow(_Rule):
 
 _RATE: TypeAdapter[_RateRow] = TypeAdapter(_RateRow)
 _DISCOUNT: TypeAdapter[_DiscountRow] = TypeAdapter(_DiscountRow)
+_SURCHARGE: TypeAdapter[_SurchargeRow] = TypeAdapter(_SurchargeRow)
 _COMMITMENT: TypeAdapter[_MinimumRow | _PrepaidRow | _ProvisionedRow] = TypeAdapter(
     Annotated[_MinimumRow | _PrepaidRow | _ProvisionedRow, Field(discriminator="kind")]
 )
 
 
 def read_own_prices(path: Path) -> OwnPrices:
-    """Read a TOML file with `[[rate]]`, `[[discount]]` and `[[commitment]]` tables.
+    """Read a TOML file with `[[rate]]`, `[[discount]]`, `[[surcharge]]` and `[[commitment]]` tables.
 
     Numbers are taken as written, without binary rounding. Raises `InputError` with file, table and row.
     """
@@ -157,13 +167,14 @@ def read_own_prices(path: Path) -> OwnPrices:
         raise InputError(f"cannot read the price file {path}: {error.strerror}") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is no TOML file: {error}") from None
-    unknown = sorted(set(raw) - {"rate", "discount", "commitment"})
+    unknown = sorted(set(raw) - set(_TABLES))
     if unknown:
-        raise InputError(f"{path}: unknown table {', '.join(unknown)}; known are rate, discount and commitment")
+        raise InputError(f"{path}: unknown table {', '.join(unknown)}; known are {', '.join(_TABLES)}")
     return OwnPrices(
         layers=PriceLayers(
             rates=tuple(_values(path, raw, "rate", _RATE)),
             discounts=tuple(_values(path, raw, "discount", _DISCOUNT)),
+            surcharges=tuple(_values(path, raw, "surcharge", _SURCHARGE)),
         ),
         commitments=tuple(_values(path, raw, "commitment", _COMMITMENT)),
     )

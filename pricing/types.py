@@ -63,7 +63,7 @@ class ApiBillLine:
 class Provenance:
     """Why a rate is what it is: which layer set it, from which source, as of which day (None where nobody says)."""
 
-    layer: str  # "library", "organisation", "scenario", "discount" or "lock"
+    layer: str  # "library", "organisation", "scenario", "discount" or "surcharge"
     source: str
     source_url: str | None
     as_of: date | None

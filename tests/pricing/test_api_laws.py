@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from genai_prices import Usage, calc_price
 from genai_prices.types import ConditionalPrice, ModelInfo, Provider
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing.api import DEFAULT_MODELS, api_bill, api_models, rate_card, tally_shapes
@@ -109,6 +109,7 @@ def billable() -> list[tuple[Provider, ModelInfo]]:
     return found
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_model_any_day_any_shape_equals_the_library(data: st.DataObject) -> None:
     provider, info = data.draw(st.sampled_from(billable()))
@@ -127,6 +128,7 @@ def half_hour_window(info: ModelInfo, hour: datetime) -> bool:
     return info.get_prices(hour) != info.get_prices(hour + timedelta(minutes=59))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_counts_add_up_and_order_does_not_matter(data: st.DataObject) -> None:
     model = data.draw(st.sampled_from(DEFAULT_MODELS))

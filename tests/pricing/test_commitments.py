@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.errors import InputError
@@ -76,6 +76,7 @@ def test_prepaid_credit_expires_unused() -> None:
     assert sum(line.cash_usd for line in lines) == sum(line.pnl_usd for line in lines) == Decimal(1_300)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.decimals(0, 5_000, places=2), min_size=3, max_size=3),
     st.decimals(1, 5_000, places=2),

@@ -63,6 +63,19 @@ def test_organisation_rate_over_discount_and_scenario_over_organisation(tmp_path
     assert (first.layer, first.source, first.note) == ("scenario", "What if", "sets output; by KM")
 
 
+def test_surcharges_come_on_top_of_everything(tmp_path: Path) -> None:
+    """Input 0.10*0.8*1.1*1.19 = 0.10472; output 0.30 by contract, *1.1*1.19 = 0.3927."""
+    text = f'[[discount]]\ntarget = "openai"\npercent = 20\n{WHY}'
+    text += f'[[rate]]\nmodel = "openai/gpt-6-luna"\nusd_per_mtok = {{ output = 0.30 }}\n{WHY}'
+    text += f'[[surcharge]]\ntarget = "openai/gpt-6-luna"\npercent = 10\nnote = "data residency"\n{WHY}'
+    text += f'[[surcharge]]\ntarget = "openai"\npercent = 19\n{WHY}'
+    card = rate_card("openai/gpt-6-luna", NOON, resolve=resolver(tmp_path, text))
+    rates = {str(row.kind): row.usd_per_mtok for row in card.rows if row.above_input_tokens == 0}
+    assert (rates["input"], rates["output"]) == (Decimal("0.10472"), Decimal("0.3927"))
+    assert [p.layer for p in card.provenance] == ["organisation", "library", "discount", "surcharge", "surcharge"]
+    assert "10 % on top of openai/gpt-6-luna; data residency" in [p.note for p in card.provenance]
+
+
 def test_rate_holds_from_its_first_day_until_the_day_before_its_last(tmp_path: Path) -> None:
     text = '[[rate]]\nmodel = "openai/gpt-6-luna"\nusd_per_mtok = { input = 0.05 }\n'
     text += f"from_date = 2027-01-01\nto_date = 2027-02-01\n{WHY}"
@@ -126,7 +139,7 @@ def test_two_rules_of_one_rank_contradict(tmp_path: Path) -> None:
     ("text", "complaint"),
     [
         ("[[rate]\n", "is no TOML file"),
-        ("[[rates]]\n", "unknown table rates; known are rate, discount and commitment"),
+        ("[[rates]]\n", "unknown table rates; known are rate, discount, surcharge, commitment"),
         ('[[rate]]\nmodel = "openai/x"\nusd_per_mtok = { input = 1 }\n', "rate 1: source: Field required"),
         (f'[[rate]]\nmodel = "gpt"\nusd_per_mtok = {{ input = 1 }}\n{WHY}', "rate 1: model: "),
         (

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from planner.errors import InputError, PriceError
 from pricing.api import DEFAULT_MODELS, api_bill
+from pricing.book import open_book
 from pricing.commands import register
 from pricing.layers import layered
 from pricing.lock import lock_changes, locked, make_lock, queries_of
@@ -40,6 +41,20 @@ def test_bills_from_a_lock_read_back_from_disk_equal_the_original(tmp_path: Path
     for model in DEFAULT_MODELS:
         for at in MONTHS:
             assert api_bill(model, CALLS, at, resolve=locked(again)) == api_bill(model, CALLS, at)
+
+
+def test_book_opens_own_prices_or_a_lock_but_not_both(tmp_path: Path) -> None:
+    own, path = tmp_path / "own.toml", tmp_path / "lock.json"
+    own.write_text(
+        '[[discount]]\ntarget = "openai"\npercent = 50\nsource = "Contract 4711"\nas_of = 2026-11-01\n', "utf-8"
+    )
+    model, full = "openai/gpt-6-luna", api_bill("openai/gpt-6-luna", CALLS, MONTHS[0]).total_usd
+    assert api_bill(model, CALLS, MONTHS[0], resolve=open_book()).total_usd == full
+    assert api_bill(model, CALLS, MONTHS[0], resolve=open_book(own)).total_usd == full / 2
+    write_lock(make_lock(queries(model), CREATED, open_book(own)), path)
+    assert api_bill(model, CALLS, MONTHS[0], resolve=open_book(lock=path)).total_usd == full / 2
+    with pytest.raises(InputError, match="either the price file"):
+        open_book(own, path)
 
 
 def test_a_dated_change_becomes_two_periods() -> None:

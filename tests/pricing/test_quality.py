@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -31,6 +31,7 @@ def result(passed: int, total: int, **more: Any) -> QualityResult:
     return QualityResult(passed=passed, total=total, **{**facts, **more})
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2_000), st.data())
 def test_interval_is_wilsons_as_another_library_has_it(total: int, data: st.DataObject) -> None:
     passed = data.draw(st.integers(0, total))
