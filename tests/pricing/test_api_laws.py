@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,6 @@ from pricing.types import ApiBill, RequestShape, ShapeCount
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAYS = st.datetimes(min_value=datetime(2025, 1, 1), max_value=datetime(2029, 1, 1), timezones=st.just(UTC))
-PRICED = [(f"{m.provider}/{m.id}") for m in api_models()]
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,7 @@ def usage_of(shape: RequestShape) -> Usage:
     )
 
 
+@cache
 def billable() -> list[tuple[Provider, ModelInfo]]:
     """Models with input and output prices, seen without our own code."""
     found = []
