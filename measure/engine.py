@@ -24,6 +24,12 @@ LOOPBACK = "127.0.0.1"
 _POLL_S = 0.05
 _STOP_GRACE_S = 3.0
 _LOG_TAIL_BYTES = 4000
+_SPIN_VARIABLE = "GOMP_SPINCOUNT"
+_SPIN_COUNT = "300"
+"""How long an engine thread spins at a barrier before it sleeps. With as many threads as cores, OpenMP's default (long)
+makes one busy neighbour cost a factor of ten: each thread burns the time slice that the other one needs. Measured on 2
+cores with a 135M Q8_0 shape and one busy loop beside it, TTFT of 256 tokens / TPOT: default 2.7 to 5.4 s / 166 to 525 ms,
+300 spins 1.1 s / 29 ms; on the quiet machine both 0.32 s / 9 ms. A value set by the user wins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +91,7 @@ def embedded_engine(options: EngineOptions, directory: Path) -> Iterator[Running
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env={_SPIN_VARIABLE: _SPIN_COUNT} | os.environ,
         )
     try:
         _wait_until_ready(process, port, options, log)
@@ -170,6 +177,7 @@ def _facts(
             "n_batch": str(budget),
             "threads": str(threads),
             "cache_prompt": "false",
+            _SPIN_VARIABLE: os.environ.get(_SPIN_VARIABLE, _SPIN_COUNT),
             "build": str(said["build"]),
             "cpu_features": system.removeprefix("CPU :").replace(" = 1", "").replace(" |", "").strip(),
         },
