@@ -15,7 +15,7 @@ from planner.errors import InputError
 from planner.profile import EngineLimits, Scheduler
 from planner.request_fit import RequestLog
 from planner.steptime import LoadPoint
-from planner.traces import BadRow
+from planner.traces import BadRow, open_text
 from planner.units import MILLISECONDS_PER_SECOND
 
 DEPLOYMENT_COLUMNS = (
@@ -66,7 +66,7 @@ def read_level_table(path: Path) -> LevelTable:
     file that cannot be read or lacks a column.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as text:
+        with open_text(path) as text:
             reader = csv.DictReader(text)
             missing = [name for name in LEVEL_COLUMNS if name not in (reader.fieldnames or ())]
             if missing:

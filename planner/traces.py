@@ -138,7 +138,8 @@ def read_log_with_all_bad_rows(path: Path) -> tuple[Workload, LogReport]:
 _NEEDS = "a time, the prompt tokens and the output tokens, in columns such as timestamp, input_tokens, output_tokens"
 
 
-def _open_text(path: Path) -> io.TextIOWrapper:
+def open_text(path: Path) -> io.TextIOWrapper:
+    """The text of a plain or gz file; bytes that are no UTF-8 become replacement characters."""
     if path.suffix == ".gz":
         return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", errors="replace", newline="")
     return path.open(encoding="utf-8-sig", errors="replace", newline="")
@@ -146,7 +147,7 @@ def _open_text(path: Path) -> io.TextIOWrapper:
 
 def _sniff(path: Path) -> tuple[bool, list[str]]:
     """Whether the file holds JSON lines, and its column names (the first row's keys)."""
-    with _open_text(path) as text:
+    with open_text(path) as text:
         first = next((line for line in text if line.strip()), "")
     if not first:
         raise InputError(f"the log {path} is empty; give a CSV or JSONL file with one request a row")
@@ -306,7 +307,7 @@ def _csv_bad_rows(path: Path, bad_records: list[tuple[int, str]], rejected: dict
     found = [BadRow(line=line, reason=reason) for line, reason in rejected.items()]
     if bad_records:
         reasons = dict(bad_records)
-        with _open_text(path) as text:
+        with open_text(path) as text:
             for record, line in enumerate(_record_lines(text, rejected), start=1):
                 if record in reasons:
                     found.append(BadRow(line=line, reason=reasons[record]))
