@@ -69,7 +69,7 @@ def hybrid_ledger(
     rate = requests_per_s(draws, frame)
     overflow = overflow_frac(rate, held, frame.week)
     own: tuple[Entry, ...] = (
-        (_rented(host, frame, draws, count * HOURS_PER_MONTH),)
+        _rented(host, frame, draws, count * HOURS_PER_MONTH)
         if isinstance(host, RentOption)
         else _owned(host, draws, count, rate * (1.0 - overflow) / draws.column("throughput_ratio"))
     )
@@ -105,13 +105,22 @@ def _rent(option: RentOption, frame: Frame, draws: Draws) -> tuple[Entry, ...]:
     if option.offer.term is Term.RESERVED:
         per_week = np.maximum.accumulate(per_week, axis=1)
     hours = per_week * (HOURS_PER_MONTH / HOURS_PER_WEEK)
-    return (_rented(option, frame, draws, hours), _staff(frame, draws))
+    return (*_rented(option, frame, draws, hours), _staff(frame, draws))
 
 
-def _rented(option: RentOption, frame: Frame, draws: Draws, machine_hours: Array) -> Entry:
+def _rented(option: RentOption, frame: Frame, draws: Draws, machine_hours: Array) -> tuple[Entry, ...]:
+    """Rent month by month; what a minimum term leaves unpaid at the end of the horizon falls due in the last month."""
     price = draws.column(f"{option.id}/usd_per_h") * _drift("rental_price_drift_frac_per_year", frame, draws)
     basis = f"{option.id}/usd_per_h, {option.offer.provider}, {option.offer.checked_on.isoformat()}"
-    return running("rent", f"{option.offer.name}, billed busy or idle", machine_hours, "machine-hours", price, basis)
+    item = f"{option.offer.name}, billed busy or idle"
+    rent = running("rent", item, machine_hours, "machine-hours", price, basis)
+    left = option.offer.min_term_months - frame.horizon_months
+    if left <= 0:
+        return (rent,)
+    owed = np.zeros_like(machine_hours)
+    owed[:, -1] = machine_hours[:, -1] * left
+    term = f"rest of the term of {option.offer.min_term_months} months"
+    return (rent, running("exit", f"{option.offer.name}, {term}", owed, "machine-hours", price, basis))
 
 
 def _own(option: OwnOption, frame: Frame, draws: Draws) -> tuple[Entry, ...]:

@@ -16,7 +16,7 @@ from planner.profile import load_profile
 from planner.scenario import Demand, Scenario, load_scenario, scenario_file
 from planner.schedule import period_start
 from planner.traces import read_log
-from planner.workload import Workload, flat_week, servegen_week
+from planner.workload import WeekShape, Workload, flat_week, servegen_week, week_of
 from pricing.api import api_bill, rate_card
 from pricing.hardware import find_accelerator, purchase_offer, rental_offer
 from pricing.load import load_licences
@@ -48,7 +48,7 @@ def read_inputs(scenario: Scenario, directory: Path) -> PlanInputs:
     return PlanInputs(
         scenario=scenario,
         workload=replace(workload, source=demand.log),
-        week=flat_week() if demand.week_shape == "flat" else servegen_week(),
+        week=_week(demand, workload),
         bad_rows=len(report.bad_rows),
         profiles=profiles,
         apis=apis,
@@ -110,6 +110,16 @@ def _price(
         tokens_per_request=tokens,
         usd_per_request=usd,
     )
+
+
+def _week(demand: Demand, workload: Workload) -> WeekShape:
+    match demand.week_shape:
+        case "flat":
+            return flat_week()
+        case "servegen":
+            return servegen_week()
+        case "log":
+            return replace(week_of(workload), name="that of the log", source=demand.log)
 
 
 def _cached_levels(demand: Demand, scenario: Scenario) -> tuple[float, ...]:

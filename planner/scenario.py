@@ -61,13 +61,13 @@ class Demand:
     """The traffic. `log` is a request log, its path relative to the scenario file.
 
     `requests_per_day` replaces the log's own rate (the log then gives the mix of requests and their burstiness).
-    `week_shape` says how the hours of a week differ; a log of one hour cannot know it. `growth_frac_per_month`
-    compounds from the second month on. `cached_input_frac` is the part of the prompt tokens that the API's prompt
-    cache serves; the self-hosted side is given no such discount.
+    `week_shape` says how the hours of a week differ; only a log of a week or more can show its own ("log").
+    `growth_frac_per_month` compounds from the second month on. `cached_input_frac` is the part of the prompt tokens
+    that the API's prompt cache serves; the self-hosted side is given no such discount.
     """
 
     log: str
-    week_shape: Literal["flat", "servegen"] = "flat"
+    week_shape: Literal["flat", "servegen", "log"] = "flat"
     requests_per_day: FigureField | None = None
     growth_frac_per_month: FigureField = field(default_factory=lambda: figure(0.0))
     cached_input_frac: FigureField = field(default_factory=lambda: figure(0.0))

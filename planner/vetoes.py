@@ -8,7 +8,7 @@ from planner.options import OptionKind
 from planner.scenario import SELF_HOSTED, DataRule, Machine
 from pricing.licences import IntendedUse, LicenceVerdict, check_card, check_licence
 from pricing.quality import QualityResult, Suitability, suitability
-from pricing.types import PurchaseOffer, RentalOffer
+from pricing.types import PurchaseOffer, RentalOffer, Term
 
 
 def vetoes(inputs: PlanInputs) -> tuple[Excluded, ...]:
@@ -44,6 +44,8 @@ def questions(inputs: PlanInputs) -> Iterator[str]:
             )
     offers: list[RentalOffer | PurchaseOffer] = [*inputs.rentals.values(), *inputs.purchases.values()]
     for offer in offers:
+        if isinstance(offer, RentalOffer) and offer.term is Term.SPOT:
+            yield f"{offer.id} can be taken away at any time: no interruption is priced in; add spare replicas."
         card = inputs.cards.get(offer.accelerator or "")
         clause = check_card(card, None if offer.id in inputs.purchases else True) if card else None
         if clause is not None:

@@ -240,3 +240,13 @@ def test_a_reservation_is_kept_when_the_traffic_falls() -> None:
     reserved = dataclasses.replace(RENT, offer=dataclasses.replace(RENT.offer, term=Term.RESERVED))
     assert ledger(RENT, frame(3), falling)[0].quantity[0].tolist() == pytest.approx([0.0, 2920.0, 2190.0, 2190.0])
     assert ledger(reserved, frame(3), falling)[0].quantity[0].tolist() == pytest.approx([0.0, 2920.0, 2920.0, 2920.0])
+
+
+def test_a_minimum_term_longer_than_the_horizon_is_paid_to_its_end() -> None:
+    """One machine and its spare at 0.50 USD/h for 36 months, planned for 24: 2 * 365 USD * 36 in all."""
+    long = dataclasses.replace(RENT, offer=dataclasses.replace(RENT.offer, term=Term.RESERVED, min_term_months=36))
+    entries = [e for e in ledger(long, frame(24), draws_from([WORLD])) if e.category in ("rent", "exit")]
+    assert cash_usd(entries).sum() == pytest.approx(2 * 365 * 36)
+    assert cash_usd(entries)[0, 24] == pytest.approx(2 * 365 * 13)
+    kept = [e for e in ledger(long, frame(36), draws_from([WORLD])) if e.category in ("rent", "exit")]
+    assert cash_usd(kept).sum() == pytest.approx(2 * 365 * 36)

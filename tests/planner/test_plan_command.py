@@ -89,3 +89,10 @@ def test_bad_input_ends_in_one_sentence(tmp_path: Path, old: str, new: str, code
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert not (tmp_path / "plan").exists()
+
+
+def test_an_hour_of_log_shows_no_week_of_its_own(tmp_path: Path) -> None:
+    scenario = SCENARIO.replace('log = "log.csv"', 'log = "log.csv"\nweek_shape = "log"')
+    done = breakeven("plan", str(write_case(tmp_path, scenario)))
+    assert done.returncode == 2
+    assert "shows no week" in " ".join(done.stderr.split())
