@@ -26,10 +26,12 @@ _STOP_GRACE_S = 3.0
 _LOG_TAIL_BYTES = 4000
 _SPIN_VARIABLE = "GOMP_SPINCOUNT"
 _SPIN_COUNT = "300"
-"""How long an engine thread spins at a barrier before it sleeps. With as many threads as cores, OpenMP's default (long)
-makes one busy neighbour cost a factor of ten: each thread burns the time slice that the other one needs. Measured on 2
-cores with a 135M Q8_0 shape and one busy loop beside it, TTFT of 256 tokens / TPOT: default 2.7 to 5.4 s / 166 to 525 ms,
-300 spins 1.1 s / 29 ms; on the quiet machine both 0.32 s / 9 ms. A value set by the user wins."""
+"""How long an engine thread spins at a barrier before it sleeps; a value set by the user wins.
+
+With as many threads as cores, OpenMP's long default makes one busy neighbour cost a factor of ten: each thread burns the
+time slice that the other one needs. Measured on 2 cores with a 135M Q8_0 shape beside one busy loop, TTFT of 256 tokens
+and TPOT: default 2.7 to 5.4 s and 166 to 525 ms, 300 spins 1.1 s and 29 ms; on the quiet machine both 0.32 s and 9 ms.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,14 +47,16 @@ class ConsoleProgress:
 
 
 def _ms(seconds: float) -> str:
-    return f"{seconds * MILLISECONDS_PER_SECOND:#.3g}".rstrip(".")
+    """Milliseconds with three significant digits, without an exponent."""
+    milliseconds = seconds * MILLISECONDS_PER_SECOND
+    return f"{milliseconds:.0f}" if milliseconds >= 100 else f"{milliseconds:#.3g}"
 
 
 def _spread(distribution: Distribution | None) -> str:
     """Mean and p95, in milliseconds."""
     if distribution is None:
         return "-"
-    return f"{_ms(distribution.mean)} / {_ms(distribution.p95)}"
+    return f"{_ms(distribution.mean)}/{_ms(distribution.p95)}"
 
 
 def levels_table(profile: Profile) -> Table:
@@ -62,13 +64,13 @@ def levels_table(profile: Profile) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption="latency: mean / 95th percentile over requests")
     table.add_column("shape", no_wrap=True)
     for name in (
-        "in\nflight",
+        "in\nfl.",
         "tokens\nin:out",
         "n",
-        "output\ntok/s",
+        "out\ntok/s",
         "req/s",
-        "TTFT [ms]\nmean / p95",
-        "TPOT [ms]\nmean / p95",
+        "TTFT [ms]\nmean/p95",
+        "TPOT [ms]\nmean/p95",
     ):
         table.add_column(name, justify="right", no_wrap=True)
     for level in profile.levels:
@@ -81,7 +83,7 @@ def levels_table(profile: Profile) -> Table:
             tokens,
             str(level.ttft_s.count if level.ttft_s else 0),
             f"{level.output_tokens_per_s:.1f}",
-            f"{level.requests_per_s:.3g}",
+            f"{level.requests_per_s:.2f}",
             _spread(level.ttft_s),
             _spread(level.tpot_s),
             style=None if level.valid else "yellow",
