@@ -16,9 +16,9 @@ SCENARIO = "the scenario file"
 OWN_BELIEFS = (
     Assumption(
         name="resale_frac_of_book_value",
-        value=Range(low=0.0, mid=0.5, high=1.0),
+        value=Range(low=0.3, mid=1.0, high=1.3),
         unit="1",
-        source="no primary source found for the resale of used inference hardware",
+        source="book value as terminal value is a convention; no primary source found for the resale of such hardware",
         as_of="2026-11-20",
         note="what a machine younger than its life brings at the end of the horizon",
         is_placeholder=True,

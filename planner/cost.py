@@ -109,8 +109,13 @@ def _rent(option: RentOption, frame: Frame, draws: Draws) -> tuple[Entry, ...]:
 
 
 def _rented(option: RentOption, frame: Frame, draws: Draws, machine_hours: Array) -> tuple[Entry, ...]:
-    """Rent month by month; what a minimum term leaves unpaid at the end of the horizon falls due in the last month."""
-    price = draws.column(f"{option.id}/usd_per_h") * _drift("rental_price_drift_frac_per_year", frame, draws)
+    """Rent month by month; what a minimum term leaves unpaid at the end of the horizon falls due in the last month.
+
+    A reserved price is fixed; every other follows the drift of rental prices.
+    """
+    price = np.broadcast_to(draws.column(f"{option.id}/usd_per_h"), machine_hours.shape)
+    if option.offer.term is not Term.RESERVED:
+        price = price * _drift("rental_price_drift_frac_per_year", frame, draws)
     basis = f"{option.id}/usd_per_h, {option.offer.provider}, {option.offer.checked_on.isoformat()}"
     item = f"{option.offer.name}, billed busy or idle"
     rent = running("rent", item, machine_hours, "machine-hours", price, basis)

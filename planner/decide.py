@@ -25,11 +25,12 @@ from planner.sensitivity import TornadoBar, tornado
 from planner.units import SECONDS_PER_DAY
 from planner.verdict import describe, make_verdict, usd
 from planner.vetoes import questions, vetoes
-from planner.workload import Workload, summarise_workload
+from planner.workload import Workload, burst_sample, summarise_workload
 
 Curves = Mapping[str, CapacityCurve | Shortfall]
 
-_HEADROOM = 100.0
+_LEAST_REPLAY_S = 60.0
+_REPLAY_OVER_LIMIT = 5.0
 _UNSAID = Verdict(headline="", paragraph="", cautions=())
 
 
@@ -42,16 +43,19 @@ def planned_requests_per_day(scenario: Scenario, workload: Workload) -> float:
 def size_fleets(inputs: PlanInputs) -> Curves:
     """Simulate how much each profile carries within the service level. The slow part.
 
-    Up to a hundred times the plan's peak hour or the largest fleet that is simulated, because break-even may lie far
-    from the plan and large fleets smooth bursts that small ones cannot.
+    At least up to the plan's peak hour, and further, because break-even may lie far from the plan and large fleets
+    smooth bursts that small ones cannot: as long as the log, replayed that fast, still lasts a minute and five times
+    the latency limit. A shorter replay would hide overload in the slack that the limit leaves.
     """
     scenario, demand = inputs.scenario, inputs.scenario.workload
     growth = max(demand.growth_frac_per_month.mid, 0.0)
     last = (1.0 + growth) ** (scenario.horizon_months - 1)
     peak = planned_requests_per_day(scenario, inputs.workload) / SECONDS_PER_DAY * last * max(inputs.week.weights)
     slo = scenario.slo.slo
+    replay_s = max(_LEAST_REPLAY_S, _REPLAY_OVER_LIMIT * max(slo.ttft_s or 0.0, slo.e2e_s or 0.0))
+    fastest = burst_sample(inputs.workload).requests / replay_s
     return {
-        key: capacity_curve(profile, inputs.workload, slo, max_requests_per_s=peak * _HEADROOM)
+        key: capacity_curve(profile, inputs.workload, slo, max_requests_per_s=max(peak, fastest))
         for key, profile in sorted(inputs.profiles.items())
     }
 

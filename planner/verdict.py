@@ -194,7 +194,7 @@ def _sensitivity(plan: Plan) -> Iterator[str]:
         return
     mid = _difference(plan)
     said = "; ".join(
-        f"{label(bar.name)} {bar.low:,g} to {bar.high:,g} ({_signed(bar.difference_at_low_usd_per_month)} to "
+        f"{label(bar.name)} {bar.low:,.10g} to {bar.high:,.10g} ({_signed(bar.difference_at_low_usd_per_month)} to "
         f"{_signed(bar.difference_at_high_usd_per_month)})"
         for bar in bars
     )
@@ -288,7 +288,7 @@ def _capacity_cautions(plan: Plan) -> Iterator[str]:
         curve, host = mine[0].curve, plan.profiles[key].host
         yield (
             f"The replica was measured on {host.cpu_model} with {host.cpu_cores} cores"
-            f"{' and ' + ', '.join(host.accelerators) if host.accelerators else ''}; how many of it an offered machine "
+            f"{_cards(host.accelerators)}; how many of it an offered machine "
             "carries is an assumption (replicas per machine)."
         )
         if curve.requests_outside_hull_frac > 0:
@@ -303,6 +303,11 @@ def _capacity_cautions(plan: Plan) -> Iterator[str]:
                 f"Fleets were simulated up to {curve.replicas[-1]} replicas ({volume(simulated)} requests/day, evenly "
                 "spread); beyond that, every further replica is credited with the same rate as the last."
             )
+
+
+def _cards(names: tuple[str, ...]) -> str:
+    counted = [f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
+    return f" and {', '.join(counted)}" if counted else ""
 
 
 def _signed(amount: float) -> str:
