@@ -28,16 +28,21 @@ LEVEL_COLUMNS = ("isl", "osl", "silicon_ttft_ms", "silicon_tpot_ms")
 REQUEST_FIELDS = ("input_toks", "output_toks", "queued_ts", "first_token_ts", "last_token_ts")
 
 _CONCURRENCY = re.compile(r"silicon_concurrency=(\d+)")
+_DATE = re.compile(r"measured=(\d{4}-\d{2}-\d{2})")
 
 DEFAULT_STEP_TOKENS = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """Level means of one model on one machine with one engine; `key` holds the deployment columns."""
+    """Level means of one model on one machine with one engine; `key` holds the deployment columns.
+
+    `last_measured` is the latest ISO date among its rows, `None` where no row has one.
+    """
 
     key: tuple[str, ...]
     points: tuple[LoadPoint, ...]
+    last_measured: str | None
 
     @property
     def name(self) -> str:
@@ -76,6 +81,7 @@ def read_level_table(path: Path) -> LevelTable:
         raise InputError(f"cannot read the measurements {path}: {error}; give a CSV or JSONL file") from None
     seen: set[tuple[object, ...]] = set()
     means: dict[tuple[str, ...], dict[tuple[float, float, float], list[tuple[float, float]]]] = {}
+    dates: dict[tuple[str, ...], str] = {}
     left_out = []
     for line, row in enumerate(rows, start=2):
         if row.get("mode") not in ("agg", "", None):
@@ -86,10 +92,15 @@ def read_level_table(path: Path) -> LevelTable:
             left_out.append(BadRow(line=line, reason=str(error)))
             continue
         key = tuple((row.get(name) or "").strip() for name in DEPLOYMENT_COLUMNS)
+        measured = _DATE.search(row.get("silicon_data_source") or "")
+        if measured:
+            dates[key] = max(dates.get(key, ""), measured.group(1))
         if (key, place, values) not in seen:
             seen.add((key, place, values))
             means.setdefault(key, {}).setdefault(place, []).append(values)
-    deployments = [Deployment(key=key, points=_merged(means[key])) for key in sorted(means)]
+    deployments = [
+        Deployment(key=key, points=_merged(means[key]), last_measured=dates.get(key)) for key in sorted(means)
+    ]
     return LevelTable(deployments=tuple(deployments), rows=len(rows), left_out=tuple(left_out))
 
 

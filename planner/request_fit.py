@@ -34,6 +34,9 @@ DECODE_WEIGHT, TTFT_WEIGHT = 20.0, 5.0
 STARTS, MEMORY_STARTS = 16, 4
 """Descents from random places: the misfit has many valleys."""
 
+EXPLAINED = 0.01
+"""A mean misfit below which a log needs no memory limit to explain it."""
+
 WALKERS, STEPS, BURN_IN, THINNING = 32, 300, 150, 10
 
 
@@ -178,14 +181,17 @@ class _Problem:
 def _with_memory(problem: _Problem) -> _Problem:
     """The problem with the KV memory that explains the fitted requests best; none when that explains them as well.
 
-    A memory limit has to cut the misfit by a fifth to be believed.
+    A memory limit is looked for where the fit without one is poor, and has to cut the misfit by a fifth.
     """
     log, limits = problem.log, problem.limits
     longest = int((log.input_tokens + log.output_tokens).max())
     total = int((log.input_tokens + log.output_tokens).sum())
     if limits.scheduler is not Scheduler.PAGED or limits.kv_capacity_tokens < total:
         return problem
-    best, best_misfit = problem, 0.8 * problem.descend(STARTS)[0][0]
+    unbounded = problem.descend(STARTS)[0][0]
+    if unbounded < EXPLAINED:
+        return problem
+    best, best_misfit = problem, 0.8 * unbounded
     for capacity in np.geomspace(longest, total, 24)[:-1]:
         bounded = _Problem(log, dataclasses.replace(limits, kv_capacity_tokens=int(capacity)), problem.fit_count)
         misfit = bounded.descend(MEMORY_STARTS)[0][0]

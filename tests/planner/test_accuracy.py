@@ -7,7 +7,7 @@ from planner.validate import validate_levels, validate_requests
 
 
 def test_level_means_of_87_deployments(repository: Path) -> None:
-    board = validate_levels(read_level_table(repository / "benchmarks/accuracy/data/silicon_sample.csv.gz"))
+    board = validate_levels(read_level_table(repository / "planner/data/silicon_sample.csv.gz"))
     assert (board.deployments, board.points) == (87, 594)
     assert board.tpot.median_frac <= 0.02
     assert board.tpot.p90_frac <= 0.08

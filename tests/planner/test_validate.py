@@ -188,8 +188,12 @@ def test_a_memory_limit_that_nobody_stated_is_found(tmp_path: Path) -> None:
     log = read_request_log(_served_log(tmp_path, 150, 20_000))
     fit = fit_requests(log, fit_count=60, seed=1)
     assert fit.limits.kv_capacity_tokens == pytest.approx(20_000, rel=0.25)
-    again = fit_requests(log, fit_count=60, seed=1)
-    assert again.posterior == fit.posterior
+
+
+def test_the_same_seed_gives_the_same_fit(tmp_path: Path) -> None:
+    log = read_request_log(_served_log(tmp_path, 15, 10**9))
+    first, second = (fit_requests(log, fit_count=10, seed=4) for _ in range(2))
+    assert first.posterior == second.posterior
 
 
 def test_without_meta_the_limit_is_what_ran_at_once(tmp_path: Path) -> None:
