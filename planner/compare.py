@@ -17,16 +17,15 @@ _CHART_POINTS = 240
 
 
 def difference_of(hosts: Sequence[RentOption | OwnOption], apis: Sequence[ApiOption], frame: Frame) -> Difference:
-    """Cheapest self-hosted minus cheapest API option; a token bill is proportional to volume and priced only once."""
+    """Cheapest self-hosted minus cheapest API option."""
 
     def on(worlds: Draws) -> Callable[[Array], Array]:
-        one_a_day = each_at(worlds, VOLUME, [1.0])
-        per_daily_request = cheapest_of([levelised_cost_usd_per_month(api, frame, one_a_day) for api in apis])
+        bought = _tokens_on(apis, frame, worlds)
 
         def at(volumes: Array) -> Array:
             draws = each_at(worlds, VOLUME, volumes)
             own = cheapest_of([levelised_cost_usd_per_month(host, frame, draws) for host in hosts])
-            return np.asarray(own.reshape(volumes.shape) - per_daily_request[:, np.newaxis] * volumes)
+            return np.asarray(own.reshape(volumes.shape) - bought(volumes))
 
         return at
 
@@ -37,11 +36,27 @@ def closest_approach(
     difference: Difference, apis: Sequence[ApiOption], frame: Frame, mid: Draws, volumes: Array
 ) -> ClosestApproach:
     """Where on `volumes` self-hosting costs the fewest times the API, every assumption at mid."""
-    one_a_day = each_at(mid, VOLUME, [1.0])
-    tokens = min(float(levelised_cost_usd_per_month(api, frame, one_a_day)[0]) for api in apis) * volumes
+    tokens = _tokens_on(apis, frame, mid)(volumes[np.newaxis, :])[0]
     ratio = 1.0 + difference(mid)(volumes[np.newaxis, :])[0] / tokens
     best = int(np.argmin(ratio))
     return ClosestApproach(requests_per_day=float(volumes[best]), cost_ratio=float(ratio[best]))
+
+
+def _tokens_on(apis: Sequence[ApiOption], frame: Frame, worlds: Draws) -> Callable[[Array], Array]:
+    """Cheapest API option at volumes (worlds, n); a bill without commitment is proportional and priced only once."""
+    one_a_day = each_at(worlds, VOLUME, [1.0])
+    proportional = [api for api in apis if api.minimum_usd is None]
+    committed = [api for api in apis if api.minimum_usd is not None]
+    per_daily_request = [levelised_cost_usd_per_month(api, frame, one_a_day)[:, np.newaxis] for api in proportional]
+
+    def at(volumes: Array) -> Array:
+        costs: list[Array] = [each * volumes for each in per_daily_request]
+        for api in committed:
+            cost = levelised_cost_usd_per_month(api, frame, each_at(worlds, VOLUME, volumes))
+            costs.append(cost.reshape(volumes.shape))
+        return cheapest_of(costs)
+
+    return at
 
 
 def staircase_edges(hosts: Sequence[RentOption | OwnOption], frame: Frame, mid: Draws) -> Array:

@@ -95,6 +95,10 @@ def _api(option: ApiOption, draws: Draws, frame: Frame, rate: Array) -> tuple[En
         basis = f"{option.matched_model}, {option.source}"
         unit = "million requests" if kind == TokenKind.REQUEST else "million tokens"
         entries.append(running("API", f"{kind} tokens", requests * tokens / TOKENS_PER_MTOK, unit, per_mtok, basis))
+    if option.minimum_usd is not None:
+        short = np.maximum(option.minimum_usd - cash_usd(entries)[:, 1:], 0.0)
+        promised = "the promised minimum spend"
+        entries.append(running("commitment", "promised and not used up", (short > 0) * 1.0, "months", short, promised))
     return tuple(entries)
 
 

@@ -18,13 +18,20 @@ from planner.schedule import period_start
 from planner.traces import read_log
 from planner.workload import WeekShape, Workload, flat_week, servegen_week, week_of
 from pricing.api import api_bill, rate_card
+from pricing.commitments import Commitment, MinimumSpend
 from pricing.hardware import find_accelerator, purchase_offer, rental_offer
+from pricing.layers import PriceLayers, layered
 from pricing.load import load_licences
+from pricing.lock import locked
+from pricing.lockfile import read_lock
 from pricing.operations import default_assumptions
+from pricing.own_prices import OwnPrices, read_own_prices
+from pricing.rates import Resolve, library_rates
 from pricing.tally import ShapeTally, tally_shapes
 from pricing.types import RequestShape, ShapeCount, TokenKind
 
 _MID_MONTH_DAY = 15
+NO_OWN_PRICES = OwnPrices(layers=PriceLayers(), commitments=())
 
 
 def load_inputs(path: Path) -> PlanInputs:
@@ -39,12 +46,16 @@ def read_inputs(scenario: Scenario, directory: Path) -> PlanInputs:
     machines = (*scenario.candidates.rent, *scenario.candidates.own)
     keys = sorted({key for m in machines if (key := m.profile or scenario.profile)})
     profiles = {key: load_profile(directory / key) for key in keys}
-    apis, excluded = price_api_models(scenario, workload)
+    own = read_own_prices(directory / scenario.own_prices) if scenario.own_prices else NO_OWN_PRICES
+    base = locked(read_lock(directory / scenario.price_lock)) if scenario.price_lock else library_rates
+    apis, excluded = price_api_models(scenario, workload, own=own, base=base)
     rentals = {m.offer: rental_offer(m.offer) for m in scenario.candidates.rent}
     purchases = {m.offer: purchase_offer(m.offer) for m in scenario.candidates.own}
     cards = [*(r.accelerator for r in rentals.values()), *(p.accelerator for p in purchases.values())]
     files = [_hashed("request log", demand.log, directory)]
     files += [_hashed("profile", key, directory) for key in keys]
+    prices = (("own prices", scenario.own_prices), ("price lock", scenario.price_lock))
+    files += [_hashed(role, path, directory) for role, path in prices if path]
     return PlanInputs(
         scenario=scenario,
         workload=replace(workload, source=demand.log),
@@ -62,32 +73,63 @@ def read_inputs(scenario: Scenario, directory: Path) -> PlanInputs:
     )
 
 
-def price_api_models(scenario: Scenario, workload: Workload) -> tuple[tuple[ApiOption, ...], tuple[Excluded, ...]]:
+def price_api_models(
+    scenario: Scenario, workload: Workload, *, own: OwnPrices, base: Resolve
+) -> tuple[tuple[ApiOption, ...], tuple[Excluded, ...]]:
     """Price the log's mix of requests on every candidate model, each month at its own date (the 15th, noon UTC).
 
     A model whose context window is too short for the log is excluded with the reason. Raises `PriceError` for a model
     that is not known.
     """
+    refuse_unplanned(own.commitments)
     demand = scenario.workload
+    resolve = layered(own.layers, base)
     levels = _cached_levels(demand, scenario)
     tallies = [tally_shapes(_shapes(workload, level)) for level in levels]
     months = [_mid_month(scenario.start_month, month) for month in range(1, scenario.horizon_months + 1)]
-    priced = [_price(model, levels, tallies, months) for model in scenario.candidates.api]
+    priced = [_price(model, levels, tallies, months, resolve) for model in scenario.candidates.api]
     return (
-        tuple(option for option in priced if isinstance(option, ApiOption)),
+        tuple(_committed(option, own.commitments, months) for option in priced if isinstance(option, ApiOption)),
         tuple(option for option in priced if isinstance(option, Excluded)),
     )
 
 
+def refuse_unplanned(commitments: Sequence[Commitment]) -> None:
+    """Only minimum spends are planned with; leaving another commitment out silently would be a wrong answer."""
+    others = [commitment.id for commitment in commitments if not isinstance(commitment, MinimumSpend)]
+    if others:
+        raise InputError(
+            f"a plan knows minimum spends, but no prepaid credit or provisioned units: take {', '.join(others)} out of "
+            "the price file, or enter what it comes to as a minimum spend"
+        )
+
+
+def _committed(option: ApiOption, commitments: Sequence[Commitment], months: Sequence[datetime]) -> ApiOption:
+    """The option with what has been promised for it, the sum of all minimum spends that cover the model."""
+    mine = [c for c in commitments if isinstance(c, MinimumSpend) and _covers(c.targets, option.matched_model)]
+    if not mine:
+        return option
+    promised = [sum(float(c.usd_per_month) for c in mine if c.window.holds(at.date())) for at in months]
+    return replace(option, minimum_usd=np.array(promised))
+
+
+def _covers(targets: Sequence[str], matched_model: str) -> bool:
+    return matched_model in targets or matched_model.partition("/")[0] in targets
+
+
 def _price(
-    model: str, levels: Sequence[float], tallies: Sequence[ShapeTally], months: Sequence[datetime]
+    model: str,
+    levels: Sequence[float],
+    tallies: Sequence[ShapeTally],
+    months: Sequence[datetime],
+    resolve: Resolve,
 ) -> ApiOption | Excluded:
-    window = rate_card(model, months[0]).context_window
+    window = rate_card(model, months[0], resolve=resolve).context_window
     longest = tallies[0].longest_input_tokens
     if window is not None and longest > window:
         reason = f"takes at most {window:,} input tokens, but a request of the log has {longest:,}"
         return Excluded(id=model, kind=OptionKind.API, reason=reason)
-    bills = [[api_bill(model, tally, at) for at in months] for tally in tallies]
+    bills = [[api_bill(model, tally, at, resolve=resolve) for at in months] for tally in tallies]
     requests = tallies[0].requests
     present = {line.kind for row in bills for bill in row for line in bill.lines}
     kinds = tuple(kind for kind in TokenKind if kind in present)

@@ -27,6 +27,7 @@ class ApiOption:
 
     `tokens_per_request` and `usd_per_request` are means over the mix, of shape (kinds, cached levels, months); the
     levels are the values of `cached_input_frac` at which the mix was priced, ascending, at least one.
+    `minimum_usd` is the spend promised for each month, used or not; `None` without a commitment.
     """
 
     id: str
@@ -37,6 +38,7 @@ class ApiOption:
     cached_levels: tuple[float, ...]
     tokens_per_request: Array
     usd_per_request: Array
+    minimum_usd: Array | None = None
 
     @property
     def kind(self) -> OptionKind:
