@@ -44,6 +44,9 @@ def demo(
         Path | None, typer.Option("--out", help="Run directory to write. Default: runs/demo-<time>.")
     ] = None,
     log_file: Annotated[Path | None, typer.Option("--log", help="Your own request log instead of the example.")] = None,
+    allowed_bad_rows: Annotated[
+        int, typer.Option("--allow-bad-rows", min=0, help="Rows of the log that may be unusable.")
+    ] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print verdict.json to stdout.")] = False,
 ) -> None:
     """Measure a small model live, plan a real log against API prices, write the verdict. Under 3 minutes on 2 cores.
@@ -53,7 +56,7 @@ def demo(
     now = datetime.now(UTC)
     directory = directory or Path("runs") / now.strftime("demo-%Y%m%d-%H%M%S")
     requests = log_file or EXAMPLE_LOG
-    workload, _ = read_log(requests)
+    workload, _ = read_log(requests, max_bad_rows=allowed_bad_rows)
 
     log.rule("1 of 3  a model of a real shape with random weights")
     model = synthetic_model(MODEL, Path("runs") / "models")
@@ -66,9 +69,10 @@ def demo(
 
     log.rule("3 of 3  price the log and decide")
     shutil.copyfile(requests, directory / requests.name)
-    scenario = demo_scenario(
-        load_scenario(EXAMPLE_SCENARIO), profile, requests.name, start_month=next_month(now.date())
-    )
+    example = load_scenario(EXAMPLE_SCENARIO)
+    demand = replace(example.workload, log=requests.name, max_bad_rows=allowed_bad_rows)
+    asked = replace(example, workload=demand, name=example.name if log_file is None else requests.name)
+    scenario = demo_scenario(asked, profile, start_month=next_month(now.date()))
     (directory / FILE_NAME).write_text(dump_scenario(scenario), encoding="utf-8")
     inputs = load_inputs(directory)
     made = make_plan(inputs, size_fleets(inputs))
@@ -82,13 +86,12 @@ def demo(
     log.print(f"look at it: breakeven app {directory}   again: breakeven plan {directory}", markup=False)
 
 
-def demo_scenario(example: Scenario, profile: Profile, log_name: str, *, start_month: str) -> Scenario:
+def demo_scenario(example: Scenario, profile: Profile, *, start_month: str) -> Scenario:
     """The example's question asked about the machine that was measured: its kind of machine to rent and to own."""
     return replace(
         example,
         start_month=start_month,
         profile="profile.json",
-        workload=replace(example.workload, log=log_name),
         candidates=replace(
             example.candidates, rent=rent_like(profile.host, profile.memory), own=own_like(profile.host)
         ),

@@ -76,7 +76,7 @@ def test_server_that_is_not_there(tmp_path: Path) -> None:
             "2023-11-16 18:17:03.9799600,4808,10\n"
             "2023-11-16 18:17:04.0319600,many,8\n"
             "2023-11-16 18:17:05.0781490,110,27\n",
-            "line 3",
+            "log.csv:3: the input tokens are no number",
             id="broken row",
         ),
     ],
