@@ -55,6 +55,11 @@ def measure(
     model: Annotated[str | None, typer.Option(help="The model's name on the server, where it serves several.")] = None,
     api: Annotated[Api, typer.Option(help="Which API of the server to measure.")] = Api.COMPLETIONS,
     concurrency: Annotated[str, typer.Option(help="Requests in flight, one level each.")] = "1,2,4,8",
+    rate: Annotated[
+        str | None, typer.Option(metavar="R,...", help="Requests per second of open-loop levels, run after the others.")
+    ] = None,
+    arrivals: Annotated[Arrivals, typer.Option(help="Gaps between the arrivals of --rate.")] = Arrivals.POISSON,
+    burstiness: Annotated[float, typer.Option(min=0.01, help="Shape of gamma gaps; below 1 is burstier.")] = 1.0,
     input_tokens: Annotated[
         int | None, typer.Option(min=1, help="Prompt length; without lengths three shapes.")
     ] = None,
@@ -86,6 +91,9 @@ def measure(
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             level_s=duration,
+            rates_per_s=_parse_rates(rate),
+            arrivals=arrivals,
+            burstiness=burstiness,
         )
         directory = directory or Path("runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         target = _target(
@@ -135,6 +143,18 @@ def _parse_concurrency(text: str) -> list[int]:
         numbers = []
     if not numbers or min(numbers) < 1:
         raise InputError(f"--concurrency {text!r} is no list of whole numbers above 0; write it like 1,8,64")
+    return numbers
+
+
+def _parse_rates(text: str | None) -> list[float]:
+    if text is None:
+        return []
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(0 < number < float("inf") for number in numbers):
+        raise InputError(f"--rate {text!r} is no list of numbers above 0; write it like 2.5 or 1,2,4")
     return numbers
 
 

@@ -28,7 +28,7 @@ _SPIN_VARIABLE = "GOMP_SPINCOUNT"
 _SPIN_COUNT = "300"
 """How long an engine thread spins at a barrier before it sleeps; a value set by the user wins.
 
-With as many threads as cores, OpenMP's long default makes one busy neighbour cost a factor of ten: each thread burns the
+With as many threads as cores, OpenMP's long default makes one busy neighbour cost a factor of ten: a thread burns the
 time slice that the other one needs. Measured on 2 cores with a 135M Q8_0 shape beside one busy loop, TTFT of 256 tokens
 and TPOT: default 2.7 to 5.4 s and 166 to 525 ms, 300 spins 1.1 s and 29 ms; on the quiet machine both 0.32 s and 9 ms.
 """

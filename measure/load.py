@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from measure.client import LoadClient
 from measure.exchange import Exchange
 from measure.progress import LevelProgress
@@ -32,12 +35,16 @@ class LevelHooks:
     obituary: Callable[[], str | None]
 
 
-class ClosedLoop:
-    """`spec.target` requests in flight at all times: the end of one starts the next.
+class LevelRun:
+    """One level on one client.
 
-    Starts are staggered over `expected_request_s`. The warm-up ends when every stream has completed a request and the
-    output rates of the three thirds of the time since then differ by at most 10 % (standard deviation over mean), at
-    the latest after 40 % of `max_s`; it hands over without draining. At the end, requests in flight are cut.
+    Closed loop: `spec.target` requests in flight at all times, the end of one starts the next; the first ones are
+    staggered over `expected_request_s`. Open loop: requests go out at `schedule_s` [s after the start], whatever
+    became of the earlier ones, on as many connections as that takes.
+
+    The warm-up ends when every stream (open loop: any request) has completed and the output rates of the three thirds
+    of the time since then differ by at most 10 % (standard deviation over mean), at the latest after 40 % of `max_s`;
+    it hands over without draining. At the end, requests in flight are cut.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class ClosedLoop:
         payloads: Iterator[tuple[bytes, int]],
         expected_request_s: float,
         hooks: LevelHooks,
+        schedule_s: NDArray[np.float64] | None = None,
     ) -> None:
         self._spec = spec
         self._session = session
@@ -56,7 +64,8 @@ class ClosedLoop:
         self._payloads = payloads
         self._expected_request_s = expected_request_s
         self._hooks = hooks
-        self._streams = round(spec.target)
+        self._schedule_s = schedule_s
+        self._streams = round(spec.target) if schedule_s is None else 1
         self._running: set[Exchange] = set()
         self._sent = 0
         self._completed = 0
@@ -79,8 +88,11 @@ class ClosedLoop:
         started = self._started_ns = time.monotonic_ns()
         end_ns = started + int(spec.max_s * 1e9)
         ramp_s = min(self._expected_request_s, _MAX_WARM_UP_FRAC * spec.max_s / 2)
-        for stream in range(self._streams):
-            loop.call_later(ramp_s * stream / self._streams, self._send_next)
+        if self._schedule_s is not None:
+            self._send_due()
+        else:
+            for stream in range(self._streams):
+                loop.call_later(ramp_s * stream / self._streams, self._send_now)
         warm_up = await self._warm_up(started, ramp_s)
         cpu_before_s = time.process_time()
         # a level without warm-up starts its window with its first request
@@ -181,9 +193,23 @@ class ClosedLoop:
             self._stop_reason = reason
             self._over.set()
 
-    def _send_next(self) -> None:
-        if self._over.is_set():
-            return
+    def _send_now(self) -> None:
+        if not self._over.is_set():
+            self._send(time.monotonic_ns())
+
+    def _send_due(self) -> None:
+        """Send every request whose time has come, never one before it, and wake up for the next."""
+        schedule = self._schedule_s
+        assert schedule is not None
+        while not self._over.is_set() and self._sent < schedule.size:
+            intended = self._started_ns + int(schedule[self._sent] * 1e9)
+            early_ns = intended - time.monotonic_ns()
+            if early_ns > 0:
+                asyncio.get_running_loop().call_later(early_ns / 1e9, self._send_due)
+                return
+            self._send(intended)
+
+    def _send(self, intended_ns: int) -> None:
         payload, output_tokens = next(self._payloads)
         exchange = Exchange(
             level=self._spec.level,
@@ -191,7 +217,7 @@ class ClosedLoop:
             index=self._sent,
             payload=payload,
             requested_output_tokens=output_tokens,
-            intended_ns=time.monotonic_ns(),
+            intended_ns=intended_ns,
             on_done=self._done,
         )
         self._sent += 1
@@ -211,12 +237,14 @@ class ClosedLoop:
                 self._in_window += 1
                 if self._has_enough():
                     self._stop("requests")
-            self._send_next()
+            if self._schedule_s is None:
+                self._send_now()
         elif outcome is not Outcome.CUT:
             self._failed += 1
             self._failures_in_a_row += 1
             self._last_failure = exchange
-            asyncio.get_running_loop().call_later(_BACK_OFF_S, self._send_next)
+            if self._schedule_s is None:
+                asyncio.get_running_loop().call_later(_BACK_OFF_S, self._send_now)
         self._hooks.record(exchange.record())
 
     def _has_enough(self) -> bool:

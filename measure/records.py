@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from measure.arrivals import Arrivals
+
 SCHEMA_VERSION = 1
 
 
@@ -205,8 +207,22 @@ class PlannedLevel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRate:
+    """An open-loop level: requests arrive at `rate_per_s` whatever became of the earlier ones. Never fitted."""
+
+    shape: Shape
+    rate_per_s: float
+    arrivals: Arrivals = Arrivals.POISSON
+    burstiness: float = 1.0
+
+    @property
+    def level(self) -> str:
+        return f"open-{self.shape.name}-{self.rate_per_s:g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to measure: a ladder of single prompts, then closed-loop levels in this order.
+    """What to measure: a ladder of single prompts, then closed-loop and open-loop levels in this order.
 
     `budget_s` bounds the whole sweep, `level_s` one level. The ladder climbs to `longest_input_tokens`, or to the
     longest prompt whose estimated time fits into its share of the budget.
@@ -220,6 +236,7 @@ class Plan:
     longest_input_tokens: int | None
     ladder_output_tokens: int
     levels: tuple[PlannedLevel, ...]
+    rates: tuple[PlannedRate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

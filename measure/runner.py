@@ -4,11 +4,15 @@ import asyncio
 import time
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
+from measure.arrivals import arrival_times_s
 from measure.client import LoadClient, quiet_collector
-from measure.load import ClosedLoop, LevelHooks
+from measure.load import LevelHooks, LevelRun
 from measure.progress import Progress
 from measure.prompts import NonceSource, build_prompts, calibrate
-from measure.records import LevelSpec, PlannedLevel, PromptFit, RequestRecord, Session, SkippedLevel
+from measure.records import LevelSpec, PlannedLevel, PlannedRate, PromptFit, RequestRecord, Session, SkippedLevel
 from measure.rundir import LineWriter, RunDirectory
 from measure.server import RunningServer
 from measure.summary import summarise_level
@@ -22,6 +26,7 @@ from measure.sweep import (
     ladder_spec,
     longest_that_fits,
     predict_request_s,
+    rate_spec,
     share_of_time_s,
     warm_up_spec,
 )
@@ -69,6 +74,8 @@ class SweepRunner:
             await self._prepare(client)
             await self._climb_ladder(client)
             await self._run_grid(client)
+            for rate in self._plan.rates:
+                await self._hold_rate(client, rate)
         except asyncio.CancelledError:
             if surprises:
                 raise surprises[0] from None
@@ -191,7 +198,23 @@ class SweepRunner:
             guesses.append(crowd_request_s(alone_s, measured_at=1, concurrency=point.concurrency))
         return min(guesses, default=_UNKNOWN_REQUEST_S)
 
-    async def _hold(self, client: LoadClient, spec: LevelSpec, expected_s: float = _UNKNOWN_REQUEST_S) -> LevelSummary:
+    async def _hold_rate(self, client: LoadClient, planned: PlannedRate) -> None:
+        schedule_s = arrival_times_s(
+            planned.arrivals,
+            rate_per_s=planned.rate_per_s,
+            duration_s=self._plan.level_s,
+            seed=self._seed,
+            burstiness=planned.burstiness,
+        )
+        await self._hold(client, rate_spec(planned, self._plan), schedule_s=schedule_s)
+
+    async def _hold(
+        self,
+        client: LoadClient,
+        spec: LevelSpec,
+        expected_s: float = _UNKNOWN_REQUEST_S,
+        schedule_s: NDArray[np.float64] | None = None,
+    ) -> LevelSummary:
         """Run the level, or fetch it if it is finished already."""
         done = self._finished.get(spec.level)
         if done is not None:
@@ -206,13 +229,14 @@ class SweepRunner:
         )
         self._level_records = []
         hooks = LevelHooks(record=self._keep, progress=self._progress.level, obituary=self._server.obituary)
-        loop = ClosedLoop(
+        loop = LevelRun(
             spec,
             session=self._session.session,
             client=client,
             payloads=prompts.payloads(self._nonces),
             expected_request_s=expected_s,
             hooks=hooks,
+            schedule_s=schedule_s,
         )
         with quiet_collector():
             record = await loop.run()

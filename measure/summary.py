@@ -6,14 +6,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from measure.records import LevelRecord, LevelSpec, Outcome, RequestRecord, TokenSource
+from measure.arrivals import dispersion_index
+from measure.records import LevelRecord, Outcome, RequestRecord, TokenSource
 from planner.distribution import summarise
 from planner.profile import LevelSummary
 from planner.units import NANOSECONDS_PER_SECOND
 
 MIN_HELD_FRAC = 0.95
+MIN_SENT_FRAC = 0.98
+MAX_DISPERSION_ERROR_FRAC = 0.1
 MAX_CLIENT_CPU_FRAC = 0.8
 MAX_FAILED_FRAC = 0.05
+_ARRIVALS_PER_BIN = 5
 _BUNDLED_TOKENS_PER_CHUNK = 1.5
 _MICROSECONDS_PER_SECOND = 1e6
 
@@ -85,7 +89,7 @@ def summarise_level(level: LevelRecord, requests: Sequence[RequestRecord]) -> Le
         shape=spec.shape,
         mode=spec.mode,
         target=spec.target,
-        valid=not (reasons := _invalid_reasons(spec, done, failures, concurrency, cpu_frac)),
+        valid=not (reasons := _invalid_reasons(level, requests, done, failures, concurrency, cpu_frac)),
         invalid_reasons=reasons,
         window_s=window_s,
         achieved_concurrency=concurrency,
@@ -134,21 +138,42 @@ def _lags_s(requests: Sequence[RequestRecord]) -> list[float]:
     return [(r.written_ns - r.intended_ns) / NANOSECONDS_PER_SECOND for r in requests if r.written_ns is not None]
 
 
+def _missed_schedule(level: LevelRecord, requests: Sequence[RequestRecord]) -> list[str]:
+    """Whether requests were written when the schedule wanted them: as many, and with the same unevenness."""
+    start_s, end_s = level.window_start_ns / NANOSECONDS_PER_SECOND, level.window_end_ns / NANOSECONDS_PER_SECOND
+    intended = np.array([r.intended_ns for r in requests]) / NANOSECONDS_PER_SECOND
+    written = np.array([r.written_ns for r in requests if r.written_ns is not None]) / NANOSECONDS_PER_SECOND
+    wanted = int(np.count_nonzero((intended >= start_s) & (intended < end_s)))
+    sent = int(np.count_nonzero((written >= start_s) & (written < end_s)))
+    if sent < MIN_SENT_FRAC * wanted:
+        return [f"only {sent} of {wanted} scheduled requests were sent within the window"]
+    bins = max(2, wanted // _ARRIVALS_PER_BIN)
+    planned = dispersion_index(intended, start_s=start_s, end_s=end_s, bins=bins)
+    actual = dispersion_index(written, start_s=start_s, end_s=end_s, bins=bins)
+    if planned and actual and abs(actual / planned - 1) > MAX_DISPERSION_ERROR_FRAC:
+        return [f"the dispersion of the arrivals was {actual:.2f} where the schedule has {planned:.2f}"]
+    return []
+
+
 def _invalid_reasons(
-    spec: LevelSpec,
+    level: LevelRecord,
+    requests: Sequence[RequestRecord],
     done: Sequence[RequestRecord],
     failures: Counter[str],
     concurrency: float,
     client_cpu_frac: float,
 ) -> tuple[str, ...]:
     """Why the level must not be fitted; empty when nothing speaks against it."""
+    spec = level.spec
     reasons = []
     failed = sum(failures.values())
     if not done:
         reasons.append("no request ended within the steady window")
     elif failed > MAX_FAILED_FRAC * (failed + len(done)):
         reasons.append(f"{failed} of {failed + len(done)} requests failed")
-    if spec.mode == "closed" and concurrency < MIN_HELD_FRAC * spec.target:
+    if spec.mode == "open":
+        reasons += _missed_schedule(level, requests)
+    elif concurrency < MIN_HELD_FRAC * spec.target:
         reasons.append(f"only {concurrency:.2f} of {spec.target:g} requests were in flight on average")
     if client_cpu_frac > MAX_CLIENT_CPU_FRAC:
         reasons.append(f"the load client used {client_cpu_frac:.0%} of a core and may have been the bottleneck")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
-from measure.records import LevelSpec, Plan, PlannedLevel, Shape
+from measure.arrivals import Arrivals
+from measure.records import LevelSpec, Plan, PlannedLevel, PlannedRate, Shape
 
 WARM_UP_SHAPE = "warm-up"
 LADDER_SHAPE = "ladder"
@@ -52,9 +53,19 @@ def quick_plan(*, budget_s: float, longest_input_tokens: int | None) -> Plan:
 
 
 def grid_plan(
-    *, concurrency: Sequence[int], input_tokens: int | None, output_tokens: int | None, level_s: float
+    *,
+    concurrency: Sequence[int],
+    input_tokens: int | None,
+    output_tokens: int | None,
+    level_s: float,
+    rates_per_s: Sequence[float] = (),
+    arrivals: Arrivals = Arrivals.POISSON,
+    burstiness: float = 1.0,
 ) -> Plan:
-    """Every concurrency at one given shape, or at the three shapes that the capacity model needs."""
+    """Every concurrency at one given shape, or at the three shapes that the capacity model needs.
+
+    Rates are held with the balanced shape, or the given one.
+    """
     if input_tokens is None and output_tokens is None:
         shapes: tuple[Shape, ...] = _GRID_SHAPES
     else:
@@ -69,6 +80,10 @@ def grid_plan(
         longest_input_tokens=longest,
         ladder_output_tokens=16,
         levels=tuple(level for n in sorted(set(concurrency)) for level in _levels(n, *shapes)),
+        rates=tuple(
+            PlannedRate(shape=shapes[len(shapes) // 2], rate_per_s=rate, arrivals=arrivals, burstiness=burstiness)
+            for rate in rates_per_s
+        ),
     )
 
 
@@ -168,6 +183,19 @@ def grid_spec(point: PlannedLevel, plan: Plan, *, expected_request_s: float, sha
         max_s=max_s,
         min_window_s=min(_MIN_WINDOW_S, max_s / 2),
         wanted_requests=None if share_s is None else max(_MIN_REQUESTS, _REQUESTS_PER_STREAM * point.concurrency),
+    )
+
+
+def rate_spec(planned: PlannedRate, plan: Plan) -> LevelSpec:
+    """The open-loop level over its whole duration."""
+    return LevelSpec(
+        level=planned.level,
+        shape=planned.shape.name,
+        mode="open",
+        target=planned.rate_per_s,
+        input_tokens=planned.shape.input_tokens,
+        output_tokens=planned.shape.output_tokens,
+        max_s=plan.level_s,
     )
 
 

@@ -3,13 +3,17 @@
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import uvloop
+from numpy.typing import NDArray
 
+from measure.arrivals import Arrivals, arrival_times_s
 from measure.client import LoadClient
 from measure.endpoint import Api, Dialect, Endpoint, build_template
-from measure.load import ClosedLoop, LevelHooks
+from measure.load import LevelHooks, LevelRun
 from measure.records import LevelRecord, LevelSpec, Outcome, RequestRecord
 from measure.summary import summarise_level
 from planner.errors import EngineError
@@ -34,6 +38,7 @@ def hold(
     handler: Callable[[Reply], Awaitable[None]] = steady,
     obituary: Callable[[], str | None] = lambda: None,
     records: list[RequestRecord] | None = None,
+    schedule_s: NDArray[np.float64] | None = None,
 ) -> tuple[LevelRecord, list[RequestRecord]]:
     kept: list[RequestRecord] = [] if records is None else records
 
@@ -42,13 +47,14 @@ def hold(
             endpoint = Endpoint(host="127.0.0.1", port=server.port, is_tls=False, base_path="/v1")
             client = LoadClient(endpoint, timeout_s=5)
             template = build_template(endpoint, Dialect(api=Api.COMPLETIONS, model="m"), "x", TOKENS)
-            loop = ClosedLoop(
+            loop = LevelRun(
                 level,
                 session=1,
                 client=client,
                 payloads=((template.payload(i), TOKENS) for i in itertools.count()),
                 expected_request_s=0.05,
                 hooks=LevelHooks(record=kept.append, progress=lambda _: None, obituary=obituary),
+                schedule_s=schedule_s,
             )
             try:
                 return await loop.run()
@@ -135,7 +141,7 @@ def test_a_server_that_refuses_connections_is_named() -> None:
         endpoint = Endpoint(host="127.0.0.1", port=9, is_tls=False, base_path="/v1")
         client = LoadClient(endpoint, timeout_s=5)
         hooks = LevelHooks(record=lambda _: None, progress=lambda _: None, obituary=lambda: None)
-        loop = ClosedLoop(spec(), session=1, client=client, payloads=iter(()), expected_request_s=1.0, hooks=hooks)
+        loop = LevelRun(spec(), session=1, client=client, payloads=iter(()), expected_request_s=1.0, hooks=hooks)
         try:
             await loop.run()
         finally:
@@ -143,3 +149,31 @@ def test_a_server_that_refuses_connections_is_named() -> None:
 
     with pytest.raises(EngineError, match="level level"), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
+
+
+def test_an_open_loop_sends_on_schedule_whatever_the_server_does() -> None:
+    async def slow(reply: Reply) -> None:
+        await reply.start()
+        await asyncio.sleep(0.5)
+        await reply.text("x")
+        await reply.usage(10, 1)
+        await reply.end()
+
+    schedule = arrival_times_s(Arrivals.POISSON, rate_per_s=40, duration_s=3.0, seed=1)
+    level, records = hold(spec(mode="open", target=40, max_s=3.0), handler=slow, schedule_s=schedule)
+    offsets = np.array(sorted(r.intended_ns for r in records)) - level.started_ns
+    assert offsets / 1e9 == pytest.approx(schedule[: offsets.size], abs=1e-6)
+    assert offsets.size >= schedule.size - 1
+    assert all(r.dispatched_ns >= r.intended_ns for r in records)
+    summary = summarise_level(level, records)
+    assert summary.achieved_concurrency > 10  # 40 per second x 0.5 s, Little
+    assert summary.mode == "open"
+
+
+def test_a_schedule_that_was_not_kept_invalidates_the_level() -> None:
+    level, records = hold(
+        spec(mode="open", target=20, max_s=2.0),
+        schedule_s=arrival_times_s(Arrivals.CONSTANT, rate_per_s=20, duration_s=2.0, seed=1),
+    )
+    late = [replace(r, written_ns=level.window_end_ns + 1) for r in records]
+    assert any("scheduled requests were sent" in reason for reason in summarise_level(level, late).invalid_reasons)
