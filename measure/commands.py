@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from measure.architectures import find_architecture
+from measure.arrivals import Arrivals
 from measure.endpoint import API_KEY_VARIABLE, Api, parse_endpoint
 from measure.records import TargetInfo
 from measure.report import ConsoleProgress, print_profile
