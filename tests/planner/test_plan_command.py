@@ -96,3 +96,12 @@ def test_an_hour_of_log_shows_no_week_of_its_own(tmp_path: Path) -> None:
     done = breakeven("plan", str(write_case(tmp_path, scenario)))
     assert done.returncode == 2
     assert "shows no week" in " ".join(done.stderr.split())
+
+
+def test_a_price_lock_gives_the_same_plan_as_the_library_it_froze(tmp_path: Path) -> None:
+    free = verdict(write_case(tmp_path))
+    lock = str(tmp_path / "prices.lock.json")
+    done = breakeven("prices", "lock", "openai/gpt-4o-mini", "--from", "2026-12", "--months", "48", "--out", lock)
+    assert done.returncode == 0, done.stderr
+    frozen = verdict(write_case(tmp_path, SCENARIO.replace("profile =", 'price_lock = "prices.lock.json"\nprofile =')))
+    assert frozen["options"] == free["options"]
