@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -83,7 +82,7 @@ def dashboard(
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     log.print(f"dashboard: http://{LOOPBACK}:{port}  (Ctrl-C ends it)")
-    sys.exit(subprocess.call([sys.executable, "-m", "streamlit", "run", door.origin, *flags], env=environment))
+    os.execve(sys.executable, [sys.executable, "-m", "streamlit", "run", door.origin, *flags], environment)
 
 
 def main() -> None:
