@@ -18,6 +18,7 @@ _COLOURS = {
     OptionKind.RENT: "#d9730d",
     OptionKind.OWN: "#2f855a",
     OptionKind.HYBRID: "#6f42c1",
+    OptionKind.STAGED: "#b5179e",
 }
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _GREY = "#8a8f98"

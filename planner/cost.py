@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from planner.draws import Draws, chunks
 from planner.finance import levelised_usd_per_month, monthly_rate
 from planner.fleet import held_rate_per_s, machine_hours_per_week, machines_needed, overflow_frac
-from planner.options import ApiOption, Frame, HybridOption, Option, OwnOption, RentOption, rules_for
+from planner.options import ApiOption, Frame, HybridOption, Option, OwnOption, RentOption, StagedOption, rules_for
 from planner.schedule import AssetTerms, Entry, asset_entries, cash_usd, running
 from planner.units import (
     DAYS_PER_MONTH,
@@ -41,12 +41,15 @@ def ledger(option: Option, frame: Frame, draws: Draws) -> tuple[Entry, ...]:
         case ApiOption():
             return _api(option, draws, frame, requests_per_s(draws, frame))
         case RentOption():
-            return _rent(option, frame, draws)
+            return _rent(option, frame, draws, _always(frame, draws))
         case OwnOption():
-            return _own(option, frame, draws)
+            return _own(option, frame, draws, _always(frame, draws))
         case HybridOption():
             machines = np.full(draws.worlds, float(option.machines))
             return hybrid_ledger(option.host, option.api, machines, frame, draws)
+        case StagedOption():
+            months = np.full(draws.worlds, float(option.api_months))
+            return staged_ledger(option.api, option.host, months, frame, draws)
 
 
 def levelised_cost_usd_per_month(option: Option, frame: Frame, draws: Draws) -> Array:
@@ -73,7 +76,16 @@ def hybrid_ledger(
         if isinstance(host, RentOption)
         else _owned(host, draws, count, rate * (1.0 - overflow) / draws.column("throughput_ratio"))
     )
-    return (*own, _staff(frame, draws), *_api(api, draws, frame, rate * overflow))
+    return (*own, _staff(draws, _always(frame, draws)), *_api(api, draws, frame, rate * overflow))
+
+
+def staged_ledger(
+    api: ApiOption, host: RentOption | OwnOption, api_months: Array, frame: Frame, draws: Draws
+) -> tuple[Entry, ...]:
+    """The API for the first `api_months` months, one number per world, then the host and its staff."""
+    serving = (np.arange(frame.horizon_months) >= api_months[:, np.newaxis]) * 1.0
+    own = _rent(host, frame, draws, serving) if isinstance(host, RentOption) else _own(host, frame, draws, serving)
+    return (*_api(api, draws, frame, requests_per_s(draws, frame) * (1.0 - serving)), *own)
 
 
 def base_and_overflow(option: HybridOption, frame: Frame, draws: Draws) -> Array:
@@ -102,14 +114,15 @@ def _api(option: ApiOption, draws: Draws, frame: Frame, rate: Array) -> tuple[En
     return tuple(entries)
 
 
-def _rent(option: RentOption, frame: Frame, draws: Draws) -> tuple[Entry, ...]:
+def _rent(option: RentOption, frame: Frame, draws: Draws, serving: Array) -> tuple[Entry, ...]:
+    """Rent and staff of the months in which `serving` is 1, not 0."""
     rate = requests_per_s(draws, frame) / draws.column("throughput_ratio")
     per_machine = draws.column(f"{option.id}/replicas_per_machine")
     per_week = machine_hours_per_week(option.curve, rate, frame.week, rules_for(option, frame.rules), per_machine)
     if option.offer.term is Term.RESERVED:
-        per_week = np.maximum.accumulate(per_week, axis=1)
-    hours = per_week * (HOURS_PER_MONTH / HOURS_PER_WEEK)
-    return (*_rented(option, frame, draws, hours), _staff(frame, draws))
+        per_week = np.maximum.accumulate(per_week * serving, axis=1)
+    hours = per_week * serving * (HOURS_PER_MONTH / HOURS_PER_WEEK)
+    return (*_rented(option, frame, draws, hours), _staff(draws, serving))
 
 
 def _rented(option: RentOption, frame: Frame, draws: Draws, machine_hours: Array) -> tuple[Entry, ...]:
@@ -123,8 +136,8 @@ def _rented(option: RentOption, frame: Frame, draws: Draws, machine_hours: Array
     basis = f"{option.id}/usd_per_h, {option.offer.provider}, {option.offer.checked_on.isoformat()}"
     item = f"{option.offer.name}, billed busy or idle"
     rent = running("rent", item, machine_hours, "machine-hours", price, basis)
-    left = option.offer.min_term_months - frame.horizon_months
-    if left <= 0:
+    left = np.maximum(option.offer.min_term_months - (machine_hours > 0).sum(axis=1), 0)
+    if not left.any():
         return (rent,)
     owed = np.zeros_like(machine_hours)
     owed[:, -1] = machine_hours[:, -1] * left
@@ -132,12 +145,13 @@ def _rented(option: RentOption, frame: Frame, draws: Draws, machine_hours: Array
     return (rent, running("exit", f"{option.offer.name}, {term}", owed, "machine-hours", price, basis))
 
 
-def _own(option: OwnOption, frame: Frame, draws: Draws) -> tuple[Entry, ...]:
+def _own(option: OwnOption, frame: Frame, draws: Draws, serving: Array) -> tuple[Entry, ...]:
+    """Everything owned and staff in the months in which `serving` is 1, which once begun do not end."""
     rate = requests_per_s(draws, frame) / draws.column("throughput_ratio")
     per_machine = draws.column(f"{option.id}/replicas_per_machine")
     needed = machines_needed(option.curve, rate * frame.week.peak, frame.rules, per_machine)
-    machines = np.maximum.accumulate(needed, axis=1)
-    return (*_owned(option, draws, machines, rate), _staff(frame, draws))
+    machines = np.maximum.accumulate(needed * serving, axis=1)
+    return (*_owned(option, draws, machines, rate * serving), _staff(draws, serving))
 
 
 def _owned(option: OwnOption, draws: Draws, machines: Array, rate: Array) -> tuple[Entry, ...]:
@@ -180,8 +194,12 @@ def _drift(name: str, frame: Frame, draws: Draws) -> Array:
     return np.asarray((1.0 + draws.column(name)) ** (np.arange(frame.horizon_months) / MONTHS_PER_YEAR))
 
 
-def _staff(frame: Frame, draws: Draws) -> Entry:
-    fte = np.broadcast_to(draws.column("staff_fte"), (draws.worlds, frame.horizon_months))
+def _always(frame: Frame, draws: Draws) -> Array:
+    return np.ones((draws.worlds, frame.horizon_months))
+
+
+def _staff(draws: Draws, serving: Array) -> Entry:
+    fte = draws.column("staff_fte") * serving
     price = draws.column("staff_usd_per_fte_year") / MONTHS_PER_YEAR
     return running("staff", "operating the service", fte, "FTE-months", price, "staff_fte, staff_usd_per_fte_year")
 

@@ -3,17 +3,17 @@
 `size_fleets` is the slow part (it simulates); `make_plan` is fast enough to follow a slider. Both are pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from planner.assumptions import gather_assumptions
 from planner.breakeven import VOLUME, BreakEven, break_even, search_volumes
 from planner.capacity import CapacityCurve, Shortfall, capacity_curve
 from planner.compare import closest_approach, difference_of, staircase_edges, volume_chart
-from planner.draws import draws_from, mid_values, one_at_a_time
+from planner.draws import Draws, draws_from, mid_values, one_at_a_time
 from planner.finance import monthly_rate
 from planner.fleet import week_of
-from planner.hybrid import best_hybrid
+from planner.hybrid import best_hybrid, best_staged
 from planner.inputs import Excluded, PlanInputs
 from planner.options import ApiOption, Frame, Option, OptionKind, OwnOption, RentOption
 from planner.plan import OptionResult, Plan, Verdict
@@ -78,14 +78,14 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
     apis = [option for option in options if isinstance(option, ApiOption)]
     hosts = [option for option in options if isinstance(option, RentOption | OwnOption)]
     results = [option_result(option, frame, mid, inputs) for option in options]
-    mix = best_hybrid(hosts, apis, frame, mid) if scenario.candidates.hybrid else None
-    if mix is not None:
+    pure = min(results, key=rank) if results else None
+    for mix in _mixes(scenario, hosts, apis, frame, mid):
         mixed = option_result(mix, frame, mid, inputs)
-        if mixed.levelised_usd_per_month < min(result.levelised_usd_per_month for result in results):
+        if pure is not None and mixed.levelised_usd_per_month < pure.levelised_usd_per_month:
             options.append(mix)
             results.append(mixed)
-        else:
-            excluded.append(_pointless(mixed, min(results, key=rank)))
+        elif pure is not None:
+            excluded.append(_pointless(mixed, pure))
     results.sort(key=rank)
     cheapest_api = next((result for result in results if result.kind is OptionKind.API), None)
     if cheapest_api is not None:
@@ -166,10 +166,22 @@ def _said(shortfall: Shortfall) -> str:
     )
 
 
+def _mixes(
+    scenario: Scenario,
+    hosts: Sequence[RentOption | OwnOption],
+    apis: Sequence[ApiOption],
+    frame: Frame,
+    mid: Draws,
+) -> Iterator[Option]:
+    """The best of each way to use both sides."""
+    found = (best_hybrid(hosts, apis, frame, mid), best_staged(hosts, apis, frame, mid))
+    return (mix for mix in found if mix is not None and scenario.candidates.hybrid)
+
+
 def _pointless(mixed: OptionResult, best: OptionResult) -> Excluded:
     return Excluded(
-        id="a mix of both",
-        kind=OptionKind.HYBRID,
+        id="a mix of both" if mixed.kind is OptionKind.HYBRID else "API first, machines later",
+        kind=mixed.kind,
         reason=f"the cheapest, {describe(mixed)}, costs {usd(mixed.levelised_usd_per_month)} a month, "
         f"not less than {describe(best)} alone",
     )

@@ -144,6 +144,7 @@ def _option(option: OptionResult) -> dict[str, Any]:
         "fleet": option.fleet and _fleet(option.fleet),
         "investment": option.investment and asdict(option.investment),
         "hybrid": option.hybrid and asdict(option.hybrid),
+        "staged": option.staged and asdict(option.staged),
     }
 
 

@@ -1,17 +1,22 @@
-"""Own machines for the base load, the API for the peaks: how many machines are worth it."""
+"""Both sides in one option: own machines for the base load and the API above it, or first the API and then machines."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from planner.cost import hybrid_ledger, requests_per_s
-from planner.draws import Draws
+from planner.cost import hybrid_ledger, requests_per_s, staged_ledger
+from planner.draws import Draws, each_at
 from planner.finance import levelised_usd_per_month, monthly_rate
 from planner.fleet import machines_needed
-from planner.options import ApiOption, Frame, HybridOption, OwnOption, RentOption
-from planner.schedule import cash_usd
+from planner.options import ApiOption, Frame, HybridOption, OwnOption, RentOption, StagedOption
+from planner.schedule import Entry, cash_usd
+
+Array = NDArray[np.floating[Any]]
 
 _SIZES = 64
+_SIZE = "size"  # a name that no assumption has: one world per size
 
 
 def best_hybrid(
@@ -39,7 +44,31 @@ def _costs(host: RentOption | OwnOption, api: ApiOption, frame: Frame, mid: Draw
     rate = first * last * frame.week.peak
     most = int(machines_needed(host.curve, rate, frame.rules, mid.values[f"{host.id}/replicas_per_machine"])[0])
     sizes = np.unique(np.linspace(1, most, min(most, _SIZES)).round())
-    worlds = Draws(worlds=sizes.size, values={name: np.repeat(v, sizes.size) for name, v in mid.values.items()})
-    cash = cash_usd(hybrid_ledger(host, api, sizes, frame, worlds))
-    cost = levelised_usd_per_month(cash, monthly_rate(worlds.values["discount_rate_frac_per_year"]))
+    worlds = each_at(mid, _SIZE, sizes)
+    return _levelised(sizes, hybrid_ledger(host, api, sizes, frame, worlds), worlds)
+
+
+def best_staged(
+    hosts: Sequence[RentOption | OwnOption], apis: Sequence[ApiOption], frame: Frame, mid: Draws
+) -> StagedOption | None:
+    """The cheapest "API first, then machines" over all pairs and every month to change, every assumption at mid.
+
+    `None` where one side has no option or the horizon is a single month.
+    """
+    months = np.arange(1.0, frame.horizon_months)
+    worlds = each_at(mid, _SIZE, months)
+    priced = [
+        (cost, api.id, host.id, StagedOption(api=api, host=host, api_months=api_months))
+        for host in hosts
+        for api in apis
+        for api_months, cost in _levelised(months, staged_ledger(api, host, months, frame, worlds), worlds)
+    ]
+    return min(priced, key=lambda row: row[:3])[3] if priced and months.size else None
+
+
+def _levelised(sizes: Array, entries: Sequence[Entry], worlds: Draws) -> list[tuple[int, float]]:
+    """Each size with its levelised cost [USD/month], one world per size."""
+    if not sizes.size:
+        return []
+    cost = levelised_usd_per_month(cash_usd(entries), monthly_rate(worlds.values["discount_rate_frac_per_year"]))
     return [(int(size), float(usd)) for size, usd in zip(sizes, cost, strict=True)]

@@ -19,6 +19,7 @@ class OptionKind(StrEnum):
     RENT = "rent"
     OWN = "own"
     HYBRID = "hybrid"
+    STAGED = "staged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,7 +92,24 @@ class HybridOption:
         return OptionKind.HYBRID
 
 
-Option = ApiOption | RentOption | OwnOption | HybridOption
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StagedOption:
+    """An API model up to and with month `api_months`, then self-hosting to the end of the horizon."""
+
+    api: ApiOption
+    host: RentOption | OwnOption
+    api_months: int
+
+    @property
+    def id(self) -> str:
+        return f"{self.api.id} until month {self.api_months}, then {self.host.id}"
+
+    @property
+    def kind(self) -> OptionKind:
+        return OptionKind.STAGED
+
+
+Option = ApiOption | RentOption | OwnOption | HybridOption | StagedOption
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,16 @@ class HybridSize:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StagedSize:
+    """When a staged option changes: `api_months` months of tokens, then `machines` in the first self-hosted month."""
+
+    api: str
+    host: str
+    api_months: int
+    machines: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Investment:
     """An option's cash less that of the cheapest API model, seen as an investment at the plan's discount rate.
 
@@ -73,6 +83,7 @@ class OptionResult:
     pnl_by_month_usd: tuple[float, ...]
     fleet: FleetSize | None
     hybrid: HybridSize | None
+    staged: StagedSize | None
     investment: Investment | None  # None for API models and where there is none to compare with
     lines: tuple[CostLine, ...]
 

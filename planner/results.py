@@ -4,7 +4,7 @@ import numpy as np
 
 from planner.breakeven import VOLUME, Array
 from planner.capacity import plan_hours
-from planner.cost import base_and_overflow, ledger, requests_per_month
+from planner.cost import base_and_overflow, ledger, requests_per_month, requests_per_s
 from planner.draws import Draws
 from planner.finance import (
     annuity_factor,
@@ -18,8 +18,18 @@ from planner.finance import (
 )
 from planner.fleet import machines_needed
 from planner.inputs import PlanInputs
-from planner.options import ApiOption, Frame, HybridOption, Option, OptionKind, OwnOption, RentOption, rules_for
-from planner.plan import FleetSize, HybridSize, Investment, OptionResult, PriceChange, PriceRow
+from planner.options import (
+    ApiOption,
+    Frame,
+    HybridOption,
+    Option,
+    OptionKind,
+    OwnOption,
+    RentOption,
+    StagedOption,
+    rules_for,
+)
+from planner.plan import FleetSize, HybridSize, Investment, OptionResult, PriceChange, PriceRow, StagedSize
 from planner.schedule import cash_usd, cost_lines, period_start, pnl_usd
 from planner.units import SECONDS_PER_DAY, TOKENS_PER_MTOK
 
@@ -47,6 +57,7 @@ def option_result(option: Option, frame: Frame, mid: Draws, inputs: PlanInputs) 
         fleet=_fleet(option, frame, mid, inputs) if isinstance(option, RentOption | OwnOption) else None,
         investment=None,
         hybrid=_hybrid(option, frame, mid) if isinstance(option, HybridOption) else None,
+        staged=_staged(option, frame, mid) if isinstance(option, StagedOption) else None,
         lines=tuple(cost_lines(option.id, entries, inputs.scenario.start_month)),
     )
 
@@ -114,6 +125,13 @@ def _fleet(option: RentOption | OwnOption, frame: Frame, mid: Draws, inputs: Pla
         curve=option.curve,
         beyond_simulated=week.peak_replicas - frame.rules.spare_replicas > option.curve.replicas[-1],
     )
+
+
+def _staged(option: StagedOption, frame: Frame, mid: Draws) -> StagedSize:
+    rate = requests_per_s(mid, frame)[:, option.api_months] / mid.values["throughput_ratio"]
+    per_machine = mid.values[f"{option.host.id}/replicas_per_machine"]
+    machines = machines_needed(option.host.curve, rate * frame.week.peak, frame.rules, per_machine)
+    return StagedSize(api=option.api.id, host=option.host.id, api_months=option.api_months, machines=int(machines[0]))
 
 
 def _hybrid(option: HybridOption, frame: Frame, mid: Draws) -> HybridSize:

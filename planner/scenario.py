@@ -153,7 +153,8 @@ class Machine:
 class Candidates:
     """The options to compare: API models as provider/model, offers to rent, offers to own.
 
-    `hybrid` adds the cheapest mix of a base fleet on one offer and one API model for what exceeds it.
+    `hybrid` adds the cheapest ways to use both sides, where they are cheaper than either: a base fleet with one API
+    model for what exceeds it, and an API model first with machines from some month on.
     """
 
     api: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ _SIDES = {
     OptionKind.RENT: "Host it yourself",
     OptionKind.OWN: "Host it yourself",
     OptionKind.HYBRID: "Mix",
+    OptionKind.STAGED: "Start with tokens",
 }
 _WORTH_SAYING_USD_PER_MONTH = 1.0
 _LABELS = {
@@ -84,6 +85,10 @@ def describe(option: OptionResult) -> str:
         size = option.hybrid
         machines = f"{size.machines} machine{'s' if size.machines != 1 else ''}"
         return f"{machines} of {size.host} with {percent(size.overflow_frac)} of the requests going to {size.api}"
+    if option.staged is not None:
+        step = option.staged
+        machines = f"{step.machines} machine{'s' if step.machines != 1 else ''}"
+        return f"{step.api} for {step.api_months} months, then {machines} of {step.host}"
     if option.fleet is None:
         return option.id
     verb = "renting" if option.kind is OptionKind.RENT else "owning"
@@ -268,7 +273,7 @@ def _cautions(plan: Plan) -> Iterator[str]:
     if plan.bad_rows:
         yield f"{plan.bad_rows} rows of the log could not be used and were left out."
     yield from _capacity_cautions(plan)
-    if plan.options and plan.options[0].hybrid is not None:
+    if plan.options and plan.options[0].kind in (OptionKind.HYBRID, OptionKind.STAGED):
         yield "The mix answers with two models: check that users may get either, and that both may see the data."
     for price in plan.prices:
         for change in price.changes:

@@ -10,9 +10,9 @@ from planner.capacity import CapacityCurve, FleetRules
 from planner.cost import base_and_overflow, ledger, levelised_cost_usd_per_month
 from planner.draws import draws_from
 from planner.fleet import Week, overflow_frac, week_of
-from planner.hybrid import best_hybrid
-from planner.options import ApiOption, Frame, HybridOption, RentOption
-from planner.schedule import cash_usd
+from planner.hybrid import best_hybrid, best_staged
+from planner.options import ApiOption, Frame, HybridOption, RentOption, StagedOption
+from planner.schedule import cash_usd, pnl_usd
 from planner.workload import flat_week
 from pricing.hardware import rental_offer
 
@@ -95,3 +95,41 @@ def test_one_side_alone_cannot_be_mixed() -> None:
     frame = Frame(horizon_months=12, week=week_of(flat_week()), rules=FleetRules())
     assert best_hybrid([], [api(12)], frame, draws_from([WORLD])) is None
     assert best_hybrid([RENT], [], frame, draws_from([WORLD])) is None
+
+
+ROOMY = CapacityCurve(
+    replicas=(1,), max_requests_per_s=(100.0,), busy_s_per_request=0.01, requests_outside_hull_frac=0.0
+)
+
+
+def test_tokens_first_and_a_machine_when_the_traffic_has_grown() -> None:
+    """Tokens cost 200, 400, 800 and 1,600 USD as the traffic doubles, a machine 500 a month: change after month 2.
+
+    200 + 400 + 500 + 500 = 1,600 against 3,000 of tokens and 2,000 of rent; no other month gives less.
+    """
+    host = RentOption(id="r", offer=rental_offer("aws-c7a-large"), curve=ROOMY)
+    frame = Frame(horizon_months=4, week=week_of(flat_week()), rules=FleetRules(spare_replicas=0))
+    changed = {"requests_per_day": 2e6 * 24 / 730, "growth_frac_per_month": 1.0, "discount_rate_frac_per_year": 0.0}
+    mid = draws_from([WORLD | changed | {"staff_fte": 0.0, "r/usd_per_h": 500 / 730}])
+    best = best_staged([host], [api(4)], frame, mid)
+    assert best is not None
+    assert best.api_months == 2
+    assert cash_usd(ledger(best, frame, mid))[0].tolist() == pytest.approx([0.0, 200.0, 400.0, 500.0, 500.0])
+
+
+@pytest.mark.parametrize("months", [1, 5])
+def test_what_is_owned_later_is_bought_later_and_cash_still_equals_pnl(months: int) -> None:
+    frame = Frame(horizon_months=12, week=week_of(flat_week()), rules=FleetRules())
+    mid = draws_from([WORLD])
+    entries = ledger(StagedOption(api=api(12), host=OWN, api_months=months), frame, mid)
+    bought = next(entry for entry in entries if entry.category == "purchase")
+    assert np.flatnonzero(bought.cash_usd[0]).tolist() == [months]
+    assert cash_usd(entries).sum() == pytest.approx(pnl_usd(entries).sum())
+    tokens = sum(entry.cash_usd[0] for entry in entries if entry.category == "API")
+    assert np.flatnonzero(tokens).tolist() == list(range(1, months + 1))
+
+
+def test_a_single_month_has_no_later() -> None:
+    frame = Frame(horizon_months=1, week=week_of(flat_week()), rules=FleetRules())
+    assert best_staged([RENT], [api(1)], frame, draws_from([WORLD])) is None
+    assert best_staged([], [api(1)], frame, draws_from([WORLD])) is None
