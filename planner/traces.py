@@ -1,4 +1,4 @@
-"""Request logs into a `Workload`: CSV and JSON lines, plain or gz, with known column names, through DuckDB.
+"""Request logs into a `Workload`: CSV, JSON lines and Parquet, plain, gz or zst, through DuckDB.
 
 Nothing is dropped in silence: rows that cannot be used are listed with their line number and reason, and more of them
 than allowed end in an `InputError`.
@@ -7,17 +7,20 @@ than allowed end in an `InputError`.
 import csv
 import gzip
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from planner.errors import InputError
-from planner.units import MILLISECONDS_PER_SECOND, NANOSECONDS_PER_SECOND
+from planner.trace_formats import Columns, recognise
+from planner.units import NANOSECONDS_PER_SECOND
 from planner.workload import Workload
 
 MEMORY_LIMIT = "1500MB"
@@ -42,41 +45,6 @@ class LogReport:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Columns:
-    """Which column holds what. `time_unit_s` is the length of one unit of a numeric time, `None` to go by magnitude."""
-
-    format: str
-    time: str
-    input: str
-    output: str
-    time_unit_s: float | None = None
-
-
-_KNOWN = (
-    _Columns(format="azure", time="TIMESTAMP", input="ContextTokens", output="GeneratedTokens"),
-    _Columns(
-        format="mooncake",
-        time="timestamp",
-        input="input_length",
-        output="output_length",
-        time_unit_s=1 / MILLISECONDS_PER_SECOND,
-    ),
-    _Columns(format="burstgpt", time="Timestamp", input="Request tokens", output="Response tokens", time_unit_s=1.0),
-    _Columns(format="vllm", time="arrival_time", input="input_toks", output="output_toks", time_unit_s=1.0),
-)
-
-_TIME_NAMES = (
-    *("arrival_s", "arrival_time_s", "time_s", "timestamp_s", "timestamp_ms", "time_ms", "timestamp_ns", "timestamp"),
-    *("time", "datetime", "arrival_time", "arrived_at", "created_at", "created", "start_time"),
-)
-_INPUT_NAMES = ("input_tokens", "prompt_tokens", "context_tokens", "input_length", "request_tokens", "num_input_tokens")
-_OUTPUT_NAMES = (
-    *("output_tokens", "completion_tokens", "generated_tokens", "output_length", "response_tokens"),
-    "num_output_tokens",
-)
-_SUFFIX_UNIT_S = {"_s": 1.0, "_ms": 1 / MILLISECONDS_PER_SECOND, "_ns": 1 / NANOSECONDS_PER_SECOND}
-
 _EPOCH_UNITS_S = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
 """A bare number at least this large is taken as Unix time in that unit: 1e11 s would be the year 5138."""
 
@@ -84,6 +52,7 @@ _EPOCH_UNITS_S = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
 def read_log(path: Path, *, max_bad_rows: int = 0) -> tuple[Workload, LogReport]:
     """Read a request log. One row is one request: arrival time, prompt tokens, output tokens.
 
+    A usage export has buckets of requests instead: they are dealt evenly over their bucket, and that is noted.
     Times may be ISO datetimes (to 100 ns or better), Unix times in s, ms, us or ns, or seconds from any zero; rows out
     of order are sorted and that is noted. Raises `InputError` for a file that is missing, empty or has no usable row,
     whose columns are not recognised, that has more than `max_bad_rows` rows that cannot be used, or whose requests all
@@ -108,30 +77,30 @@ def check_bad_rows(path: Path, report: LogReport, max_bad_rows: int) -> None:
 def read_log_with_all_bad_rows(path: Path) -> tuple[Workload, LogReport]:
     """As `read_log`, but any number of bad rows is allowed as long as good ones remain."""
     if not path.is_file():
-        raise InputError(f"cannot read the log {path}: no such file; give a CSV or JSONL file with one request a row")
-    is_json, header = _sniff(path)
-    columns = _recognise(path, header)
+        raise InputError(
+            f"cannot read the log {path}: no such file; give a CSV, JSONL or Parquet file with one request a row"
+        )
     with duckdb.connect(":memory:") as connection:
         connection.execute(
             f"SET memory_limit = '{MEMORY_LIMIT}'; SET TimeZone = 'UTC'; SET enable_progress_bar = false"
         )
         connection.execute("SET autoinstall_known_extensions = false")
-        source = _json_source(columns) if is_json else _csv_source(header, columns)
         try:
-            workload, bad_records, sorted_note = _load(connection, source, path, columns)
+            kind, header = _sniff(connection, path)
+            columns = recognise(path, header)
+            source = _SOURCES[kind](header, columns)
+            workload, bad_records, notes = _load(connection, source, path, columns)
+            if kind is _Kind.CSV:
+                lines = _lines(connection, path) if bad_records else iter(())
+                bad_rows = _csv_bad_rows(lines, bad_records, _rejected_lines(connection))
+            else:
+                bad_rows = [BadRow(line=record, reason=reason) for record, reason in bad_records]
         except duckdb.Error as error:
             raise InputError(f"cannot read the log {path}: {str(error).splitlines()[0]}; check the file") from None
-        rejected = {} if is_json else _rejected_lines(connection)
-    if is_json:
-        bad_rows = [BadRow(line=record, reason=reason) for record, reason in bad_records]
-    else:
-        bad_rows = _csv_bad_rows(path, bad_records, rejected)
     if workload is None:
         detail = f"line {bad_rows[0].line}: {bad_rows[0].reason}" if bad_rows else "it is empty"
         raise InputError(f"the log {path} holds no usable request ({detail}); give one request a row with {_NEEDS}")
-    report = LogReport(
-        format=columns.format, rows=workload.requests, bad_rows=tuple(bad_rows), notes=tuple(sorted_note)
-    )
+    report = LogReport(format=columns.format, rows=workload.requests, bad_rows=tuple(bad_rows), notes=tuple(notes))
     return workload, report
 
 
@@ -145,93 +114,115 @@ def open_text(path: Path) -> io.TextIOWrapper:
     return path.open(encoding="utf-8-sig", errors="replace", newline="")
 
 
-def _sniff(path: Path) -> tuple[bool, list[str]]:
-    """Whether the file holds JSON lines, and its column names (the first row's keys)."""
-    with open_text(path) as text:
-        first = next((line for line in text if line.strip()), "")
+BUCKET_REASON = "a bucket needs a start before its end, a count of requests and whole sums of tokens"
+
+
+class _Kind(StrEnum):
+    CSV = "csv"
+    JSON_LINES = "jsonl"
+    PARQUET = "parquet"
+
+
+_LINES = (
+    "read_csv(?, header = false, auto_detect = false, delim = '\x01', quote = '', escape = '', "
+    "columns = {'line': 'VARCHAR'}, max_line_size = 16000000)"
+)
+
+
+def _sniff(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[_Kind, list[str]]:
+    """What the file holds, and its column names (in JSON lines the first row's keys)."""
+    if path.suffix == ".parquet":
+        described = connection.execute("SELECT * FROM read_parquet(?) LIMIT 0", [str(path)]).description
+        return _Kind.PARQUET, [str(column[0]) for column in described or ()]
+    found = connection.execute(f"SELECT line FROM {_LINES} WHERE trim(line) <> '' LIMIT 1", [str(path)]).fetchone()
+    first = str(found[0]).removeprefix("\ufeff") if found else ""
     if not first:
-        raise InputError(f"the log {path} is empty; give a CSV or JSONL file with one request a row")
+        raise InputError(f"the log {path} is empty; give a CSV, JSONL or Parquet file with one request a row")
     if first.lstrip().startswith("{"):
         try:
-            return True, list(orjson.loads(first))
+            return _Kind.JSON_LINES, list(orjson.loads(first))
         except orjson.JSONDecodeError as error:
             raise InputError(f"{path}:1: not a JSON object: {error}; JSONL needs one object a line") from None
-    return False, next(csv.reader([first]))
+    if first.lstrip().startswith("["):
+        raise InputError(f"{path}:1: a JSON array; write one object a line (JSONL)")
+    return _Kind.CSV, next(csv.reader([first]))
 
 
-def _recognise(path: Path, header: Sequence[str]) -> _Columns:
-    names = [name.strip() for name in header]
-    for known in _KNOWN:
-        if {known.time, known.input, known.output} <= set(names):
-            return known
-    by_key = {name.lower().replace(" ", "_"): name for name in names}
-    found = [
-        next((by_key[n] for n in wanted if n in by_key), None) for wanted in (_TIME_NAMES, _INPUT_NAMES, _OUTPUT_NAMES)
-    ]
-    time, prompt, output = found
-    if time is None or prompt is None or output is None:
-        missing = "the time" if time is None else "input tokens" if prompt is None else "output tokens"
-        raise InputError(
-            f"{path}:1: no column for {missing} "
-            f"among {', '.join(names[:12])}; name the columns timestamp, input_tokens, output_tokens"
-        )
-    unit = next((u for suffix, u in _SUFFIX_UNIT_S.items() if time.lower().endswith(suffix)), None)
-    return _Columns(format="generic", time=time, input=prompt, output=output, time_unit_s=unit)
+def _lines(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterator[str]:
+    """Every physical line, whatever the compression."""
+    cursor = connection.execute(f"SELECT line FROM {_LINES}", [str(path)])
+    while rows := cursor.fetchmany(10_000):
+        for (line,) in rows:
+            yield f"{line or ''}\n"
 
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _csv_source(header: Sequence[str], columns: _Columns) -> str:
-    """SQL that yields record, time, input and output as text; the path is its one parameter."""
+def _selected(columns: Columns, expressions: Mapping[str, str]) -> str:
+    """`record, t, i, o, n, e` with the expression of each column as text; n and e are NULL unless there are buckets."""
+    wanted = {"t": columns.time, "i": columns.input, "o": columns.output, "n": columns.count, "e": columns.end}
+    parts = [f"{expressions[name] if name else 'NULL::VARCHAR'} AS {short}" for short, name in wanted.items()]
+    return ", ".join(["record", *parts])
+
+
+def _csv_source(header: Sequence[str], columns: Columns) -> str:
+    """SQL that yields the columns as text; the path is its one parameter. So with the other two."""
     names = [name.strip() or f"column_{number}" for number, name in enumerate(header)]
     if len(set(names)) < len(names):
         raise InputError(f"the log's header names a column twice: {', '.join(names)}; rename one of them")
     types = ", ".join(f"{_literal(name)}: 'VARCHAR'" for name in names)
     return (
-        f"SELECT row_number() OVER () AS record, {_quoted(columns.time)} AS t, {_quoted(columns.input)} AS i, "
-        f"{_quoted(columns.output)} AS o FROM read_csv(?, header = true, auto_detect = false, delim = ',', "
-        f"quote = '\"', escape = '\"', columns = {{{types}}}, store_rejects = true, null_padding = true)"
+        f"SELECT {_selected(columns, {name: _quoted(name) for name in names})} FROM (SELECT row_number() OVER () AS "
+        f"record, * FROM read_csv(?, header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', "
+        f"columns = {{{types}}}, store_rejects = true, null_padding = true))"
     )
+
+
+def _json_source(header: Sequence[str], columns: Columns) -> str:
+    fields = {name: f"j ->> {_literal('$.' + chr(34) + name + chr(34))}" for name in columns.names}
+    return (
+        f"SELECT {_selected(columns, fields)} FROM (SELECT row_number() OVER () AS record, line, "
+        f"TRY_CAST(line AS JSON) AS j FROM {_LINES}) WHERE trim(line) <> ''"
+    )
+
+
+def _parquet_source(header: Sequence[str], columns: Columns) -> str:
+    fields = {name: f"CAST({_quoted(name)} AS VARCHAR)" for name in columns.names}
+    return f"SELECT {_selected(columns, fields)} FROM (SELECT row_number() OVER () AS record, * FROM read_parquet(?))"
+
+
+_SOURCES = {_Kind.CSV: _csv_source, _Kind.JSON_LINES: _json_source, _Kind.PARQUET: _parquet_source}
 
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _json_source(columns: _Columns) -> str:
-    fields = [
-        f"j ->> {_literal('$.' + chr(34) + name + chr(34))}" for name in (columns.time, columns.input, columns.output)
-    ]
-    return (
-        f"SELECT record, {fields[0]} AS t, {fields[1]} AS i, {fields[2]} AS o FROM (SELECT row_number() OVER () AS "
-        "record, line, TRY_CAST(line AS JSON) AS j FROM read_csv(?, header = false, auto_detect = false, "
-        "delim = '\x01', quote = '', escape = '', columns = {'line': 'VARCHAR'}, max_line_size = 16000000)) "
-        "WHERE trim(line) <> ''"
-    )
-
-
 _PARSED = """
 CREATE TEMP TABLE parsed AS
 WITH cast_rows AS (
-  SELECT record, t, i, o, TRY_CAST(t AS DOUBLE) AS number,
+  SELECT record, t, i, o, n, e, TRY_CAST(t AS DOUBLE) AS number,
     CASE WHEN regexp_matches(t, '\\d:\\d\\d.*([zZ]|[+-]\\d\\d(:?\\d\\d)?| ?UTC)$')
          THEN epoch_ns(TRY_CAST(t AS TIMESTAMPTZ)) ELSE epoch_ns(TRY_CAST(t AS TIMESTAMP_NS)) END AS ns,
-    TRY_CAST(i AS DOUBLE) AS x, TRY_CAST(o AS DOUBLE) AS y
+    TRY_CAST(i AS DOUBLE) AS x, TRY_CAST(o AS DOUBLE) AS y, TRY_CAST(n AS DOUBLE) AS count,
+    TRY_CAST(e AS DOUBLE) - TRY_CAST(t AS DOUBLE) AS lasts
   FROM ({source}))
-SELECT record, number, ns, x, y, good, CASE WHEN good THEN NULL ELSE [t, i, o] END AS raw
-FROM (SELECT *, COALESCE((ns IS NOT NULL OR isfinite(number)) AND x BETWEEN 1 AND 1e9 AND x = floor(x)
-                         AND y BETWEEN 0 AND 1e9 AND y = floor(y), false) AS good FROM cast_rows)
+SELECT record, number, ns, x, y, count, lasts, good, CASE WHEN good THEN NULL ELSE [t, i, o] END AS raw
+FROM (SELECT *, COALESCE((ns IS NOT NULL OR isfinite(number)) AND x BETWEEN {least} AND {most} AND x = floor(x)
+                         AND y BETWEEN 0 AND {most} AND y = floor(y) {bucket}, false) AS good FROM cast_rows)
 """
 
 
 def _load(
-    connection: duckdb.DuckDBPyConnection, source: str, path: Path, columns: _Columns
+    connection: duckdb.DuckDBPyConnection, source: str, path: Path, columns: Columns
 ) -> tuple[Workload | None, list[tuple[int, str]], list[str]]:
-    connection.execute(_PARSED.format(source=source), [str(path)])
+    bucket = "AND count BETWEEN 0 AND 1e9 AND count = floor(count) AND lasts > 0" if columns.count else ""
+    limits = {"least": 0, "most": "1e15"} if columns.count else {"least": 1, "most": "1e9"}
+    connection.execute(_PARSED.format(source=source, bucket=bucket, **limits), [str(path)])
     bad = [
-        (int(record), _reason(*raw))
+        (int(record), BUCKET_REASON if columns.count else _reason(*raw))
         for record, raw in connection.execute(
             "SELECT record, raw FROM parsed WHERE NOT good ORDER BY record"
         ).fetchall()
@@ -243,18 +234,28 @@ def _load(
     other = connection.execute(f"SELECT record FROM parsed WHERE good AND (ns IS NOT NULL) <> {is_date}").fetchall()
     mixed = "the time is a number where the first row has a date" if is_date else "the time is a date, not a number"
     bad = sorted(bad + [(int(record), mixed) for (record,) in other])
+    buckets = ", count::BIGINT AS count, lasts" if columns.count else ""
     data = connection.execute(
-        f"SELECT {'ns' if is_date else 'number'} AS at, x::BIGINT AS x, y::BIGINT AS y FROM parsed "
+        f"SELECT {'ns' if is_date else 'number'} AS at, x::BIGINT AS x, y::BIGINT AS y{buckets} FROM parsed "
         f"WHERE good AND (ns IS NOT NULL) = {is_date} ORDER BY record"
     ).fetchnumpy()
     at, x, y = np.asarray(data["at"]), np.asarray(data["x"]), np.asarray(data["y"])
     notes = []
+    order: slice | NDArray[np.int64] = slice(None)
     if np.any(np.diff(at) < 0):
         notes.append("rows were not in order of arrival; they are sorted")
         order = np.argsort(at, kind="stable")
         at, x, y = at[order], x[order], y[order]
     unit_s = 1 / NANOSECONDS_PER_SECOND if is_date else columns.time_unit_s or _magnitude_unit_s(float(at[0]))
     arrival_s = (at - at[0]).astype(np.float64) * unit_s
+    if columns.count:
+        count, lasts_s = np.asarray(data["count"]), np.asarray(data["lasts"])
+        arrival_s, x, y = _dealt(arrival_s, lasts_s[order], x, y, count[order])
+        notes.append(
+            "a usage export: sizes and moments of single requests are unknown, means per bucket stand for them"
+        )
+    if not arrival_s.size:
+        return None, bad, notes
     if arrival_s[-1] <= 0:
         raise InputError(
             f"the log {path} holds {at.size} request(s) at one instant, which is no rate; "
@@ -270,6 +271,26 @@ def _load(
         source=str(path),
     )
     return workload, bad, notes
+
+
+def _dealt(
+    start_s: NDArray[np.float64],
+    lasts_s: NDArray[np.float64],
+    prompt: NDArray[np.int64],
+    output: NDArray[np.int64],
+    count: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Single requests from buckets: evenly spaced, sizes as equal as whole tokens allow, sums kept.
+
+    3 requests with 100 prompt tokens in a minute: at 10, 30 and 50 s, with 34, 33 and 33 tokens.
+    """
+    bucket = np.repeat(np.arange(count.size), count)
+    place = np.arange(bucket.size) - np.repeat(np.cumsum(count) - count, count)
+    arrival_s = start_s[bucket] + (place + 0.5) / count[bucket] * lasts_s[bucket]
+    order = np.argsort(arrival_s, kind="stable")
+    shares = [total[bucket] // count[bucket] + (place < total[bucket] % count[bucket]) for total in (prompt, output)]
+    first_s = arrival_s[order[0]] if order.size else 0.0
+    return arrival_s[order] - first_s, np.maximum(shares[0], 1)[order], shares[1][order]
 
 
 def _reason(time: str | None, prompt: str | None, output: str | None) -> str:
@@ -302,21 +323,19 @@ def _rejected_lines(connection: duckdb.DuckDBPyConnection) -> dict[int, str]:
     return {int(line): str(message).split(". ")[0].strip() for line, message in rows}
 
 
-def _csv_bad_rows(path: Path, bad_records: list[tuple[int, str]], rejected: dict[int, str]) -> list[BadRow]:
+def _csv_bad_rows(lines: Iterable[str], bad_records: list[tuple[int, str]], rejected: dict[int, str]) -> list[BadRow]:
     """Bad rows by physical line: the reader numbers records, which skip the header, blank and rejected lines."""
     found = [BadRow(line=line, reason=reason) for line, reason in rejected.items()]
-    if bad_records:
-        reasons = dict(bad_records)
-        with open_text(path) as text:
-            for record, line in enumerate(_record_lines(text, rejected), start=1):
-                if record in reasons:
-                    found.append(BadRow(line=line, reason=reasons[record]))
+    reasons = dict(bad_records)
+    for record, line in enumerate(_record_lines(lines, rejected), start=1):
+        if record in reasons:
+            found.append(BadRow(line=line, reason=reasons[record]))
     return sorted(found, key=lambda row: row.line)
 
 
-def _record_lines(text: io.TextIOWrapper, rejected: dict[int, str]) -> Iterator[int]:
+def _record_lines(lines: Iterable[str], rejected: dict[int, str]) -> Iterator[int]:
     """The first line of every record that the reader kept."""
-    reader = csv.reader(text)
+    reader = csv.reader(lines)
     is_header, before = True, 0
     for row in reader:
         line, before = before + 1, reader.line_num

@@ -3,6 +3,7 @@
 import gzip
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -92,6 +93,51 @@ def test_bad_rows_by_physical_line(tmp_path: Path) -> None:
     assert read_log(path, max_bad_rows=7)[0].requests == 2
 
 
+def test_a_usage_export_is_dealt_into_requests(tmp_path: Path) -> None:
+    """3 requests of 100 prompt and 7 output tokens in a minute, none in the next, 1 in the third."""
+    header = "start_time,end_time,project_id,num_model_requests,model,input_tokens,output_tokens,input_cached_tokens\n"
+    rows = (
+        "1730419200,1730419260,p,3,m,100,7,0\n1730419260,1730419320,p,0,m,0,0,0\n1730419320,1730419380,p,1,m,50,5,0\n"
+    )
+    workload, report = read_log(_file(tmp_path, header + rows))
+    assert report.format == "openai-usage"
+    assert workload.arrival_s == pytest.approx([0.0, 20.0, 40.0, 140.0])
+    assert workload.input_tokens.tolist() == [34, 33, 33, 50]
+    assert workload.output_tokens.tolist() == [3, 2, 2, 5]
+    assert "usage export" in report.notes[0]
+    with pytest.raises(InputError, match=r"log\.csv:2: a bucket needs"):
+        read_log(_file(tmp_path, header + "1730419200,1730419200,p,3,m,100,7,0\n" + rows))
+
+
+def test_burstgpt_columns(tmp_path: Path) -> None:
+    text = (
+        "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,ChatGPT,472,18,490,Conversation log\n"
+    )
+    workload, report = read_log(_file(tmp_path, text + "45.5,GPT-4,1087,230,1317,API log\n"))
+    assert (report.format, workload.span_s) == ("burstgpt", 40.5)
+    assert workload.output_tokens.tolist() == [18, 230]
+
+
+def test_parquet_and_zst_say_the_same_as_csv(azure_log: Path, tmp_path: Path) -> None:
+    parquet, packed = tmp_path / "log.parquet", tmp_path / "log.csv.zst"
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (FROM read_csv('{azure_log}')) TO '{parquet}'")
+        connection.execute(f"COPY (FROM read_csv('{azure_log}')) TO '{packed}' (FORMAT csv, COMPRESSION zstd)")
+    expected, _ = read_log(azure_log)
+    for path in (parquet, packed):
+        workload, report = read_log(path)
+        assert report.format == "azure"
+        assert workload.input_tokens.tolist() == expected.input_tokens.tolist()
+        assert workload.arrival_s == pytest.approx(expected.arrival_s, abs=2e-6)
+
+
+def test_bad_rows_of_a_packed_log_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv.gz"
+    path.write_bytes(gzip.compress(f"{HEADER}1,10,1\n\n2,x,1\n3,10,1\n".encode()))
+    _, report = read_log_with_all_bad_rows(path)
+    assert [row.line for row in report.bad_rows] == [4]
+
+
 def test_bad_json_lines_by_physical_line(tmp_path: Path) -> None:
     lines = [
         '{"time": 1, "prompt_tokens": 5, "completion_tokens": 2}',
@@ -115,6 +161,7 @@ def test_bad_json_lines_by_physical_line(tmp_path: Path) -> None:
         ("a,b\n1,2\n", "no column for the time among a, b"),
         ("time,prompt_tokens\n1,2\n", "no column for output tokens"),
         ("{not json\n", "not a JSON object"),
+        ("[1, 2]\n", "a JSON array; write one object a line"),
     ],
 )
 def test_a_log_that_cannot_be_used_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
