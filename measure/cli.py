@@ -16,7 +16,7 @@ import planner.workload_commands
 import pricing.commands
 from planner.console import log
 from planner.errors import BreakevenError, InputError
-from planner.scenario import scenario_file
+from planner.scenario import load_scenario, scenario_file
 from planner.version import VERSION
 
 LOOPBACK = "127.0.0.1"
@@ -67,18 +67,21 @@ def dashboard(
     if door is None or door.origin is None:
         raise InputError("app.py is not installed beside the packages; install breakeven again")
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port of connections that just ended is free
         try:
             probe.bind((LOOPBACK, port))
         except OSError:
             raise InputError(f"port {port} is in use; choose another one with --port") from None
     environment = dict(os.environ)
     if plan is not None:
+        load_scenario(plan)
         environment[SCENARIO_VARIABLE] = str(scenario_file(plan).resolve())
     options = {
         "server.address": LOOPBACK,
         "server.port": str(port),
         "server.headless": "true",
         "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "viewer",
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     log.print(f"dashboard: http://{LOOPBACK}:{port}  (Ctrl-C ends it)")

@@ -51,10 +51,15 @@ def test_port_in_use(tmp_path: Path) -> None:
 def test_dashboard_port_in_use(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
+        taken.listen()
         port = taken.getsockname()[1]
         said = complaint(breakeven("app", "--port", str(port), cwd=tmp_path), 2)
     assert f"port {port} is in use" in said
     assert "--port" in said
+
+
+def test_dashboard_on_a_plan_that_is_not_there(tmp_path: Path) -> None:
+    assert "nowhere" in complaint(breakeven("app", "nowhere", cwd=tmp_path), 2)
 
 
 def test_server_that_is_not_there(tmp_path: Path) -> None:
