@@ -20,8 +20,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import uvloop
 
+from measure.arrivals import Arrivals, arrival_times_s, dispersion_index
 from measure.client import LoadClient, quiet_collector
 from measure.endpoint import Api, Dialect, Endpoint
 from measure.load import LevelHooks, LevelRun
@@ -36,9 +38,10 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Streams against a server with that schedule."""
+    """A closed loop of `streams`, or an open loop at `rate_per_s`, against a server with that schedule."""
 
-    streams: int
+    streams: int = 0
+    rate_per_s: float | None = None
     ttft_us: int
     itl_us: int
     tokens: int
@@ -50,6 +53,8 @@ CASES = (
     Case(streams=64, ttft_us=20_000, itl_us=20_000, tokens=200),
     Case(streams=256, ttft_us=20_000, itl_us=20_000, tokens=200),
     Case(streams=512, ttft_us=20_000, itl_us=20_000, tokens=200),
+    Case(rate_per_s=200, ttft_us=50_000, itl_us=5_000, tokens=16),
+    Case(rate_per_s=1000, ttft_us=50_000, itl_us=5_000, tokens=16),
 )
 
 
@@ -57,7 +62,7 @@ CASES = (
 class Row:
     """One line of the scoreboard; `true_` figures are the server's."""
 
-    streams: int
+    load: str
     tokens: int
     in_flight: float
     requests_per_s: float
@@ -70,6 +75,8 @@ class Row:
     ttft_p99_ms: float
     itl_mean_ms: float
     itl_p99_ms: float
+    dispersion: float | None
+    wanted_dispersion: float | None
     server_late_mean_ms: float
     server_late_max_ms: float
     server_cpu_frac: float
@@ -110,14 +117,17 @@ async def measure(case: Case, port: int, seconds: float, folder: Path) -> Row:
     spec = LevelSpec(
         level="bench",
         shape="bench",
-        mode="closed",
-        target=case.streams,
+        mode="closed" if case.rate_per_s is None else "open",
+        target=case.rate_per_s or case.streams,
         input_tokens=64,
         output_tokens=case.tokens,
         max_s=(seconds + request_s) / 0.6,
         min_window_s=seconds,
         wanted_requests=1,
     )
+    schedule_s = None
+    if case.rate_per_s is not None:
+        schedule_s = arrival_times_s(Arrivals.POISSON, rate_per_s=case.rate_per_s, duration_s=spec.max_s, seed=1)
     records: list[RequestRecord] = []
     with LineWriter(folder / "requests.jsonl") as writer:
 
@@ -139,6 +149,7 @@ async def measure(case: Case, port: int, seconds: float, folder: Path) -> Row:
             payloads=prompts.payloads(NonceSource(1)),
             expected_request_s=request_s,
             hooks=LevelHooks(record=keep, progress=lambda _: None, obituary=lambda: None),
+            schedule_s=schedule_s,
         )
         before = await asyncio.to_thread(ask, port, "/stats")
         with quiet_collector():
@@ -152,10 +163,18 @@ async def measure(case: Case, port: int, seconds: float, folder: Path) -> Row:
     requests = sum(1 for r in records if start <= r.ended_ns <= end)
     assert summary.ttft_s is not None
     assert summary.client_cpu_frac is not None
-    late_ms = stats["late_sum_s"] / stats["events"] * 1e3
+    late_ms = stats["late_first_sum_s"] / stats["requests"] * 1e3
     true_rate = case.streams / request_s if request_s else (stats["requests"] - 1) / stats["span_s"]
+    wanted_dispersion = None
+    if schedule_s is not None:
+        length_s = (level.window_end_ns - level.started_ns) / 1e9
+        inside = schedule_s[schedule_s < length_s]
+        true_rate = float(np.count_nonzero(inside >= (start - level.started_ns) / 1e9)) / summary.window_s
+        wanted_dispersion = dispersion_index(
+            inside - inside[0], start_s=0, end_s=length_s - inside[0], bins=int(length_s * 10)
+        )
     return Row(
-        streams=case.streams,
+        load=f"{case.streams} streams" if schedule_s is None else f"{case.rate_per_s:g} req/s Poisson",
         tokens=case.tokens,
         in_flight=summary.achieved_concurrency,
         requests_per_s=summary.requests_per_s,
@@ -168,15 +187,23 @@ async def measure(case: Case, port: int, seconds: float, folder: Path) -> Row:
         ttft_p99_ms=summary.ttft_s.p99 * 1e3,
         itl_mean_ms=summary.itl_s.mean * 1e3 if summary.itl_s else 0.0,
         itl_p99_ms=summary.itl_s.p99 * 1e3 if summary.itl_s else 0.0,
+        dispersion=None if schedule_s is None else stats["dispersion"],
+        wanted_dispersion=wanted_dispersion,
         server_late_mean_ms=late_ms,
         server_late_max_ms=stats["late_max_s"] * 1e3,
         server_cpu_frac=(stats["cpu_s"] - before["cpu_s"]) / ((level.ended_ns - level.started_ns) / 1e9),
     )
 
 
+def show(value: str | float | None) -> str:
+    if value is None or isinstance(value, str):
+        return value or "-"
+    return f"{value:.0f}" if value == int(value) or value > 1000 else f"{value:.3f}"
+
+
 def print_table(rows: list[Row]) -> None:
     columns = {
-        "streams": "streams",
+        "load": "load",
         "tokens": "tokens",
         "in_flight": "in flight",
         "requests_per_s": "req/s",
@@ -188,13 +215,14 @@ def print_table(rows: list[Row]) -> None:
         "ttft_p99_ms": "p99",
         "itl_mean_ms": "ITL ms",
         "itl_p99_ms": "p99",
+        "dispersion": "dispersion",
+        "wanted_dispersion": "wanted",
         "server_late_mean_ms": "server late ms",
     }
     print("| " + " | ".join(columns.values()) + " |")
     print("|" + "---:|" * len(columns))
     for row in rows:
-        cells = (getattr(row, name) for name in columns)
-        print("| " + " | ".join(f"{x:.0f}" if x == int(x) or x > 1000 else f"{x:.3f}" for x in cells) + " |")
+        print("| " + " | ".join(show(getattr(row, name)) for name in columns) + " |")
 
 
 def main() -> None:
@@ -213,7 +241,7 @@ def main() -> None:
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             rows.append(runner.run(measure(case, port, options.seconds, Path(folder))))
-        print(f"{case.streams} streams done", file=sys.stderr)
+        print(f"{rows[-1].load} done", file=sys.stderr)
     print_table(rows)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
