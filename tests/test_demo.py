@@ -72,3 +72,29 @@ def test_the_lines_of_the_cost_file_add_up_to_the_verdict(demo: tuple[Path, dict
         assert float(cash) == pytest.approx(option["cash_total_usd"], abs=0.01)
         assert float(pnl) == pytest.approx(option["pnl_total_usd"], abs=0.01)
         assert float(cash) == pytest.approx(float(pnl), abs=0.01)
+
+
+def test_the_bills_of_the_first_month_on_paper(demo: tuple[Path, dict[str, Any]]) -> None:
+    """The example log by hand: 8,819 requests with 18,059,974 tokens in and 245,896 out between 18:17:03.97996 and
+    19:14:19.928016, which is 3,435.948056 s. A month has 730 h = 2,628,000 s, so the log's rate around the clock gives
+    18,059,974 * 2,628,000 / 3,435.948056 = 13,813.2506... million tokens in and 188.0746... million out.
+    Groq bills 0.075 and 0.30 USD per million: 1,035.99 + 56.42 USD.
+    Rent: the paid machine-hours of hourly.csv's 168 hours, times 730 / 168 weeks in a month, times the offer's rate.
+    """
+    run, verdict = demo
+    with (run / "plan" / "costs.csv").open(newline="", encoding="utf-8") as file:
+        first = [row for row in csv.DictReader(file) if row["month"] == "1"]
+    months_per_log = Decimal(2_628_000) / Decimal("3435.948056")
+    for item, tokens, usd_per_mtok in (("input tokens", 18_059_974, "0.075"), ("output tokens", 245_896, "0.30")):
+        row = next(r for r in first if r["option"] == "groq/openai/gpt-oss-20b" and r["item"] == item)
+        wanted = Decimal(tokens) * months_per_log / 1_000_000 * Decimal(usd_per_mtok)
+        assert float(row["cash_usd"]) == pytest.approx(float(wanted), abs=0.005)
+
+    rented = [option["id"] for option in verdict["options"] if option["kind"] == "rent"]
+    with (run / "plan" / "hourly.csv").open(newline="", encoding="utf-8") as file:
+        hours = list(csv.DictReader(file))
+    for offer in rented:
+        rent = next(r for r in first if r["option"] == offer and r["category"] == "rent")
+        paid = sum(int(hour["paid_replicas"]) for hour in hours if hour["option"] == offer)
+        wanted = Decimal(paid) * 730 / 168 * Decimal(rent["unit_price_usd"])
+        assert float(rent["cash_usd"]) == pytest.approx(float(wanted), abs=0.05)
