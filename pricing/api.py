@@ -17,6 +17,7 @@ from pricing.rates import (
     describe_windows,
     library_rates,
     tiers_of,
+    why_of,
 )
 from pricing.tally import ShapeTally, tally_shapes
 from pricing.types import ApiBill, ApiBillLine, ApiModel, RateCard, RateRow, ShapeCount, TokenKind
@@ -155,6 +156,7 @@ def _lines(rates: ResolvedRates, tally: ShapeTally) -> Iterator[ApiBillLine]:
                 usd_per_mtok=rate,
                 cost_usd=amount * rate / TOKENS_PER_MTOK,
                 above_input_tokens=entry.above_input_tokens,
+                provenance=why_of(rates, entry, kind),
             )
 
 

@@ -1,8 +1,10 @@
-"""One door to the rates of a plan: published prices, your own over them, or a lock that replaces both."""
+"""One door to the prices of a plan: published rates, your own over them, or a lock that replaces both."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from planner.errors import InputError
+from pricing.commitments import Commitment
 from pricing.layers import layered
 from pricing.lock import locked
 from pricing.lockfile import read_lock
@@ -10,14 +12,25 @@ from pricing.own_prices import read_own_prices
 from pricing.rates import Resolve, library_rates
 
 
-def open_book(own: Path | None = None, lock: Path | None = None) -> Resolve:
-    """The resolver to hand to `api_bill` and `rate_card`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """Where rates come from, for `api_bill` and `rate_card`, and what has been promised beside them."""
 
-    A lock already holds the own prices it was made with, so the two exclude each other.
-    Raises `InputError` for a file that cannot be read, or for both.
+    resolve: Resolve
+    commitments: tuple[Commitment, ...] = ()
+
+
+def open_book(own: Path | None = None, lock: Path | None = None) -> Book:
+    """The rates and commitments of a price file, of a lock, or of a price file over a lock of published rates.
+
+    A lock that was made with own prices holds them and their commitments already: laying a price file over it again
+    would take a discount twice, so that is refused. Raises `InputError` for this and for a file that cannot be read.
     """
-    if own is not None and lock is not None:
+    frozen = None if lock is None else read_lock(lock)
+    base = library_rates if frozen is None else locked(frozen)
+    if own is None:
+        return Book(resolve=base, commitments=() if frozen is None else frozen.commitments)
+    if frozen is not None and frozen.holds_own_prices:
         raise InputError(f"give either the price file {own} or the lock {lock}: the lock holds own prices already")
-    if lock is not None:
-        return locked(read_lock(lock))
-    return library_rates if own is None else layered(read_own_prices(own).layers)
+    mine = read_own_prices(own)
+    return Book(resolve=layered(mine.layers, base), commitments=mine.commitments)

@@ -90,7 +90,7 @@ def show_price(
 
     Example: breakeven prices show google/gemini-3.8-flash --at 2027-01-01
     """
-    resolve = open_book(own)
+    resolve = open_book(own).resolve
     card = rate_card(model, _day(at), tier=tier, resolve=resolve)
     change = card.next_change
     later = None if change is None else rate_card(model, _midnight(change), tier=tier, resolve=resolve)
@@ -110,6 +110,7 @@ def check_prices(
     everything: Annotated[bool, typer.Option("--all", help="Every model that both sources know.")] = False,
     against: Annotated[Path | None, typer.Option(help="A newer litellm price map than the bundled copy.")] = None,
     lock: Annotated[Path | None, typer.Option(help="A price lock: check its models, and what changed since.")] = None,
+    own: lock_commands.OwnFlag = None,
     at: Annotated[str, typer.Option(help="Day to compare, ISO date; default today.")] = "",
     strict: Annotated[bool, typer.Option(help="Fail if sources disagree without a written reason.")] = False,
     as_json: JsonFlag = False,
@@ -120,14 +121,15 @@ def check_prices(
     """
     now = _day(at)
     second = read_second_source(against)
+    resolve = open_book(own).resolve
     frozen = None if lock is None else read_lock(lock)
-    changes = () if frozen is None else lock_changes(frozen, make_lock(queries_of(frozen), now.date()))
+    changes = () if frozen is None else lock_changes(frozen, make_lock(queries_of(frozen), now.date(), resolve))
     if everything:
         known = [f"{m.provider}/{m.id}" for m in api_models()]
         chosen = [name for name in known if second.rates_of(name) is not None and is_priced(name, now)]
     else:
         chosen = models or ([entry.model for entry in frozen.models] if frozen else list(DEFAULT_MODELS))
-    checks = [check_model(name, now, second) for name in chosen]
+    checks = [check_model(name, now, second, resolve=resolve) for name in chosen]
     rows = aged_rows(now.date())
     if as_json:
         source = {"name": second.name, "copied_on": second.copied_on}

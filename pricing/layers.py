@@ -168,7 +168,14 @@ def _discounted(rates: ResolvedRates, rules: Sequence[Discount]) -> ResolvedRate
 
 
 def _scaled(rates: ResolvedRates, factor: Decimal, why: Provenance) -> ResolvedRates:
-    tiers = tuple(replace(t, usd_per_mtok={k: v * factor for k, v in t.usd_per_mtok.items()}) for t in rates.tiers)
+    tiers = tuple(
+        replace(
+            tier,
+            usd_per_mtok={kind: rate * factor for kind, rate in tier.usd_per_mtok.items()},
+            why={kind: (*said, why) for kind, said in tier.why.items()},
+        )
+        for tier in rates.tiers
+    )
     return replace(rates, tiers=tiers, provenance=(*rates.provenance, why))
 
 
@@ -185,7 +192,7 @@ def _overlaid(rates: ResolvedRates, own: Sequence[OwnRate]) -> ResolvedRates:
     edges = sorted({0, *(t.above_input_tokens for t in rates.tiers), *(r.above_input_tokens for r in own)})
     uppers = [*edges[1:], None]
     tiers = tuple(_tier(rates, own, edge, upper) for edge, upper in zip(edges, uppers, strict=True))
-    said = tuple(_provenance(rate.layer, rate.why, _kinds(rate)) for rate in own)
+    said = tuple(_set_by(rate) for rate in own)
     window = next((rate.context_window for rate in own if rate.context_window is not None), rates.context_window)
     return replace(rates, tiers=tiers, context_window=window, provenance=(*said, *rates.provenance))
 
@@ -194,17 +201,22 @@ def _tier(rates: ResolvedRates, own: Sequence[OwnRate], edge: int, upper: int | 
     """The published tier at `edge` with the last own rate at or below it laid over."""
     published = [t for t in rates.tiers if t.above_input_tokens <= edge][-1]
     below = sorted((r for r in own if r.above_input_tokens <= edge), key=lambda r: r.above_input_tokens)
-    named: dict[TokenKind, Decimal] = {}
+    merged = {kind: value for kind, value in published.usd_per_mtok.items() if kind in published.own}
+    why = dict(published.why)
     for rate in below:
-        named.update(rate.usd_per_mtok)
-    kept = {kind: value for kind, value in published.usd_per_mtok.items() if kind in published.own}
-    merged = kept | named
+        merged.update(rate.usd_per_mtok)
+        why.update(dict.fromkeys(rate.usd_per_mtok, (_set_by(rate),)))
     return TierRates(
         above_input_tokens=edge,
         up_to_input_tokens=upper,
         usd_per_mtok=with_fallbacks(merged),
         own=frozenset(merged),
+        why=why,
     )
+
+
+def _set_by(rate: OwnRate) -> Provenance:
+    return _provenance(rate.layer, rate.why, _kinds(rate))
 
 
 def _kinds(rate: OwnRate) -> str:

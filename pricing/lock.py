@@ -1,13 +1,14 @@
 """Freezing the rates that a plan used, so that the plan gives the same bytes when it is run again years later."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 
 from planner.errors import PriceError
+from pricing.commitments import Commitment
 from pricing.library import in_utc
-from pricing.rates import STANDARD, RateQuery, Resolve, ResolvedRates, TierRates, library_rates
+from pricing.rates import LIBRARY_LAYER, STANDARD, RateQuery, Resolve, ResolvedRates, TierRates, library_rates
 from pricing.types import Provenance, TokenKind
 
 
@@ -34,10 +35,20 @@ class LockedModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceLock:
-    """The frozen rates of a plan; `created_on` is the day on which they were resolved."""
+    """The frozen rates and commitments of a plan; `created_on` is the day on which the rates were resolved.
+
+    The lock in a plan directory is dated by its newest source instead, so that its bytes do not depend on the clock.
+    """
 
     created_on: date
     models: tuple[LockedModel, ...]
+    commitments: tuple[Commitment, ...] = ()
+
+    @property
+    def holds_own_prices(self) -> bool:
+        """Whether anything in it comes from a price file of one's own and must not be laid over it again."""
+        layers = {source.layer for m in self.models for period in m.periods for source in period.provenance}
+        return bool(self.commitments) or bool(layers - {LIBRARY_LAYER})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +64,12 @@ class LockChange:
     now_usd_per_mtok: Decimal | None
 
 
-def make_lock(queries: Sequence[RateQuery], created_on: date, resolve: Resolve = library_rates) -> PriceLock:
+def make_lock(
+    queries: Sequence[RateQuery],
+    created_on: date,
+    resolve: Resolve = library_rates,
+    commitments: Sequence[Commitment] = (),
+) -> PriceLock:
     """Resolve every query and keep the answers; days with the same answer share a period. Raises `PriceError`."""
     groups: dict[tuple[str, str, tuple[float, ...] | None], list[tuple[date, ResolvedRates]]] = {}
     for query in queries:
@@ -86,7 +102,7 @@ def make_lock(queries: Sequence[RateQuery], created_on: date, resolve: Resolve =
                 periods=tuple(periods),
             )
         )
-    return PriceLock(created_on=created_on, models=tuple(models))
+    return PriceLock(created_on=created_on, models=tuple(models), commitments=tuple(commitments))
 
 
 def locked(lock: PriceLock) -> Resolve:
@@ -115,6 +131,14 @@ def locked(lock: PriceLock) -> Resolve:
         )
 
     return resolve
+
+
+def dated_by_sources(lock: PriceLock) -> PriceLock:
+    """`lock` with the day of its newest source as `created_on`; unchanged where no source has a date."""
+    periods = [period for model in lock.models for period in model.periods]
+    days = [source.as_of for period in periods for source in period.provenance]
+    days += [commitment.why.as_of for commitment in lock.commitments]
+    return replace(lock, created_on=max((day for day in days if day is not None), default=lock.created_on))
 
 
 def queries_of(lock: PriceLock) -> tuple[RateQuery, ...]:

@@ -46,7 +46,8 @@ def lock_prices(
     """
     days = _mid_months(start, months)
     queries = [RateQuery(model=model, at=day, tier=tier) for model in models or DEFAULT_MODELS for day in days]
-    lock = make_lock(queries, datetime.now(UTC).date(), open_book(own))
+    book = open_book(own)
+    lock = make_lock(queries, datetime.now(UTC).date(), book.resolve, book.commitments)
     if to.exists():
         raise InputError(f"{to} exists; `breakeven prices refresh {to}` shows what would change")
     write_lock(lock, to)
@@ -67,7 +68,10 @@ def refresh_prices(
     Example: breakeven prices refresh prices.lock.json
     """
     old = read_lock(path)
-    new = make_lock(queries_of(old), datetime.now(UTC).date(), open_book(own))
+    if own is None and old.holds_own_prices:
+        raise InputError(f"{path} was made with own prices: give them with --own, or the new lock would lose them")
+    book = open_book(own)
+    new = make_lock(queries_of(old), datetime.now(UTC).date(), book.resolve, book.commitments)
     changes = lock_changes(old, new)
     if not as_json:
         print_changes(old, changes)

@@ -4,12 +4,13 @@ import json
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from planner.errors import InputError
 from pricing.lock import LockedModel, LockedPeriod, PriceLock
+from pricing.own_prices import CommitmentRow, commitment_row
 from pricing.rates import TierRates, with_fallbacks
 from pricing.types import Provenance, TokenKind
 
@@ -30,6 +31,7 @@ class _Tier(_Strict):
     above_input_tokens: int = Field(ge=0)
     up_to_input_tokens: int | None
     usd_per_mtok: dict[TokenKind, Decimal]
+    why: dict[TokenKind, tuple[Annotated[int, Field(ge=0)], ...]] = {}
 
 
 class _Period(_Strict):
@@ -37,6 +39,12 @@ class _Period(_Strict):
     context_window: int | None
     tiers: tuple[_Tier, ...] = Field(min_length=1)
     provenance: tuple[_Source, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if any(n >= len(self.provenance) for tier in self.tiers for said in tier.why.values() for n in said):
+            raise ValueError("why points at a source that is not in provenance")
+        return self
 
 
 class _Model(_Strict):
@@ -51,6 +59,7 @@ class _Lock(_Strict):
     schema_version: Literal[1]
     created_on: date
     models: tuple[_Model, ...]
+    commitments: tuple[CommitmentRow, ...] = ()
 
 
 def lock_text(lock: PriceLock) -> str:
@@ -69,6 +78,8 @@ def lock_text(lock: PriceLock) -> str:
             for entry in lock.models
         ],
     }
+    if lock.commitments:
+        document["commitments"] = [commitment_row(commitment) for commitment in lock.commitments]
     return json.dumps(document, indent=1) + "\n"
 
 
@@ -97,18 +108,11 @@ def read_lock(path: Path) -> PriceLock:
                 matched_model=entry.matched_model,
                 tier=entry.tier,
                 hourly_share=entry.hourly_share,
-                periods=tuple(
-                    LockedPeriod(
-                        days=period.days,
-                        context_window=period.context_window,
-                        tiers=tuple(_tier_rates(tier) for tier in period.tiers),
-                        provenance=tuple(Provenance(**source.model_dump()) for source in period.provenance),
-                    )
-                    for period in entry.periods
-                ),
+                periods=tuple(_locked_period(period) for period in entry.periods),
             )
             for entry in raw.models
         ),
+        commitments=tuple(row.value() for row in raw.commitments),
     )
 
 
@@ -121,6 +125,11 @@ def _period(period: LockedPeriod) -> dict[str, Any]:
                 "above_input_tokens": tier.above_input_tokens,
                 "up_to_input_tokens": tier.up_to_input_tokens,
                 "usd_per_mtok": {kind: str(tier.usd_per_mtok[kind]) for kind in TokenKind if kind in tier.own},
+                "why": {
+                    kind: [period.provenance.index(said) for said in tier.why[kind]]
+                    for kind in TokenKind
+                    if kind in tier.why
+                },
             }
             for tier in period.tiers
         ],
@@ -137,10 +146,16 @@ def _period(period: LockedPeriod) -> dict[str, Any]:
     }
 
 
-def _tier_rates(tier: _Tier) -> TierRates:
-    return TierRates(
-        above_input_tokens=tier.above_input_tokens,
-        up_to_input_tokens=tier.up_to_input_tokens,
-        usd_per_mtok=with_fallbacks(tier.usd_per_mtok),
-        own=frozenset(tier.usd_per_mtok),
+def _locked_period(period: _Period) -> LockedPeriod:
+    provenance = tuple(Provenance(**source.model_dump()) for source in period.provenance)
+    tiers = tuple(
+        TierRates(
+            above_input_tokens=tier.above_input_tokens,
+            up_to_input_tokens=tier.up_to_input_tokens,
+            usd_per_mtok=with_fallbacks(tier.usd_per_mtok),
+            own=frozenset(tier.usd_per_mtok),
+            why={kind: tuple(provenance[n] for n in said) for kind, said in tier.why.items()},
+        )
+        for tier in period.tiers
     )
+    return LockedPeriod(days=period.days, context_window=period.context_window, tiers=tiers, provenance=provenance)

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -151,9 +151,10 @@ class _ProvisionedRow(_Rule):
 _RATE: TypeAdapter[_RateRow] = TypeAdapter(_RateRow)
 _DISCOUNT: TypeAdapter[_DiscountRow] = TypeAdapter(_DiscountRow)
 _SURCHARGE: TypeAdapter[_SurchargeRow] = TypeAdapter(_SurchargeRow)
-_COMMITMENT: TypeAdapter[_MinimumRow | _PrepaidRow | _ProvisionedRow] = TypeAdapter(
-    Annotated[_MinimumRow | _PrepaidRow | _ProvisionedRow, Field(discriminator="kind")]
-)
+CommitmentRow = Annotated[_MinimumRow | _PrepaidRow | _ProvisionedRow, Field(discriminator="kind")]
+"""A commitment as a price file and a lock write it."""
+_COMMITMENT: TypeAdapter[_MinimumRow | _PrepaidRow | _ProvisionedRow] = TypeAdapter(CommitmentRow)
+_KIND_OF = {MinimumSpend: "minimum-spend", PrepaidCredit: "prepaid", ProvisionedUnits: "provisioned"}
 
 
 def read_own_prices(path: Path) -> OwnPrices:
@@ -178,6 +179,14 @@ def read_own_prices(path: Path) -> OwnPrices:
         ),
         commitments=tuple(_values(path, raw, "commitment", _COMMITMENT)),
     )
+
+
+def commitment_row(commitment: Commitment) -> dict[str, Any]:
+    """The commitment as JSON can hold it; `CommitmentRow` reads it back to an equal one."""
+    fields = asdict(commitment)
+    flat = {"kind": _KIND_OF[type(commitment)], **fields, **fields["why"], **fields.get("window", {})}
+    row = _COMMITMENT.validate_python({key: value for key, value in flat.items() if key not in ("why", "window")})
+    return row.model_dump(mode="json", exclude_none=True)
 
 
 def _values(path: Path, raw: Mapping[str, Any], table: str, row: TypeAdapter[Any]) -> list[Any]:

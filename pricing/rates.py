@@ -1,7 +1,7 @@
 """From a library record to plain rates: one table of USD per million tokens by context tier, for one day."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -15,6 +15,9 @@ from pricing.types import Provenance, TokenKind
 
 STANDARD = "standard"
 """The service tier of a call that asks for nothing special."""
+
+LIBRARY_LAYER = "library"
+"""The layer of published rates."""
 
 _HOURS_PER_DAY = 24
 _PRICE_KEY = {
@@ -40,12 +43,14 @@ class TierRates:
 
     `usd_per_mtok` holds every kind that can be billed; a kind outside `own` has no price of its own and carries that of
     the kind it is billed as (cached input as input, and so on). A kind that cannot be billed at all is absent.
+    `why` says for each kind in `own` which layers made its rate, the one that set it first.
     """
 
     above_input_tokens: int
     up_to_input_tokens: int | None
     usd_per_mtok: Mapping[TokenKind, Decimal]
     own: frozenset[TokenKind]
+    why: Mapping[TokenKind, tuple[Provenance, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +89,7 @@ def library_rates(query: RateQuery) -> ResolvedRates:
     without a price and a model without a price per token.
     """
     provider, info = find_model(query.model)
+    source = Provenance(layer=LIBRARY_LAYER, source=LIBRARY, source_url=pricing_url(provider), as_of=library_date())
     context = _context(info, query)
     prices = [(info.get_prices(moment, context), weight) for moment, weight in _moments(info, query)]
     thresholds = sorted({start for price, _ in prices for start in _tier_starts(price)})
@@ -93,9 +99,11 @@ def library_rates(query: RateQuery) -> ResolvedRates:
         own = frozenset(kind for rates, _ in cells for kind in rates)
         filled = [(with_fallbacks(rates), weight) for rates, weight in cells]
         rates = {kind: _mean(kind, filled) for kind in TokenKind if all(kind in cell for cell, _ in filled)}
-        tiers.append(TierRates(above_input_tokens=above, up_to_input_tokens=up_to, usd_per_mtok=rates, own=own))
+        why = {kind: (source,) for kind in TokenKind if kind in own}
+        tiers.append(
+            TierRates(above_input_tokens=above, up_to_input_tokens=up_to, usd_per_mtok=rates, own=own, why=why)
+        )
     _refuse_unpriced(tiers, query.model)
-    source = Provenance(layer="library", source=LIBRARY, source_url=pricing_url(provider), as_of=library_date())
     return ResolvedRates(
         model=query.model,
         matched_model=f"{provider.id}/{info.id}",
@@ -197,6 +205,13 @@ def with_fallbacks(rates: Mapping[TokenKind, Decimal]) -> dict[TokenKind, Decima
         if kind not in filled and parent in filled:
             filled[kind] = filled[parent]
     return filled
+
+
+def why_of(rates: ResolvedRates, entry: TierRates, kind: TokenKind) -> tuple[Provenance, ...]:
+    """What made the rate of `kind`, or of the kind it is billed as; all that is known where nobody noted it by kind."""
+    while kind not in entry.why and kind in _BILLED_AS:
+        kind = _BILLED_AS[kind]
+    return entry.why.get(kind, rates.provenance)
 
 
 def _mean(kind: TokenKind, cells: Sequence[tuple[Mapping[TokenKind, Decimal], Fraction]]) -> Decimal:

@@ -50,6 +50,7 @@ class ApiBillLine:
     """One token kind at one rate: cost_usd = tokens * usd_per_mtok / 1e6, exact.
 
     `above_input_tokens` is the context tier: the line holds the requests whose prompt is longer than this.
+    `provenance` names what made this rate, the layer that set it first.
     """
 
     kind: str  # a TokenKind
@@ -57,6 +58,7 @@ class ApiBillLine:
     usd_per_mtok: Decimal
     cost_usd: Decimal
     above_input_tokens: int = 0
+    provenance: tuple["Provenance", ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,10 @@ class Provenance:
     source_url: str | None
     as_of: date | None
     note: str = ""
+
+    def __str__(self) -> str:
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.layer}: {self.source}{note}, as of {self.as_of or 'unknown'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,10 +49,10 @@ def test_book_opens_own_prices_or_a_lock_but_not_both(tmp_path: Path) -> None:
         '[[discount]]\ntarget = "openai"\npercent = 50\nsource = "Contract 4711"\nas_of = 2026-11-01\n', "utf-8"
     )
     model, full = "openai/gpt-6-luna", api_bill("openai/gpt-6-luna", CALLS, MONTHS[0]).total_usd
-    assert api_bill(model, CALLS, MONTHS[0], resolve=open_book()).total_usd == full
-    assert api_bill(model, CALLS, MONTHS[0], resolve=open_book(own)).total_usd == full / 2
-    write_lock(make_lock(queries(model), CREATED, open_book(own)), path)
-    assert api_bill(model, CALLS, MONTHS[0], resolve=open_book(lock=path)).total_usd == full / 2
+    assert api_bill(model, CALLS, MONTHS[0], resolve=open_book().resolve).total_usd == full
+    assert api_bill(model, CALLS, MONTHS[0], resolve=open_book(own).resolve).total_usd == full / 2
+    write_lock(make_lock(queries(model), CREATED, open_book(own).resolve), path)
+    assert api_bill(model, CALLS, MONTHS[0], resolve=open_book(lock=path).resolve).total_usd == full / 2
     with pytest.raises(InputError, match="either the price file"):
         open_book(own, path)
 
