@@ -16,7 +16,7 @@ from planner.distribution import Distribution, summarise
 from planner.errors import InputError
 from planner.measurements import is_request_log, read_level_table, read_request_log
 from planner.profile import load_profile
-from planner.simulator import SimResult, simulate
+from planner.simulator import Routing, SimResult, simulate
 from planner.traces import read_log
 from planner.validate import ErrorSummary, Scoreboard, validate_levels, validate_requests
 from planner.workload import Workload, at_rate
@@ -80,7 +80,9 @@ def _percents(summary: ErrorSummary) -> list[str]:
 def simulate_load(
     profile: Annotated[Path, typer.Argument(help="profile.json, or a run directory that holds one.")],
     workload: Annotated[Path, typer.Argument(help="Request log: CSV or JSONL, plain or gz.")],
-    replicas: Annotated[int, typer.Option(min=1, help="Engines, requests dealt to them in turn.")] = 1,
+    replicas: Annotated[int, typer.Option(min=1, help="Engines behind one router.")] = 1,
+    routing: Annotated[Routing, typer.Option(help="Which engine a request goes to.")] = Routing.ROUND_ROBIN,
+    cached: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of every prompt in the prefix cache.")] = 0.0,
     rate: Annotated[float | None, typer.Option(help="Mean requests/s; the log's burst pattern is kept.")] = None,
     ttft_s: Annotated[float | None, typer.Option("--ttft", help="SLO: seconds to the first token.")] = None,
     tpot_s: Annotated[float | None, typer.Option("--tpot", help="SLO: seconds a token after the first.")] = None,
@@ -98,13 +100,17 @@ def simulate_load(
         if rate <= 0:
             raise InputError(f"--rate must be above 0 requests/s, got {rate}; leave it out to keep the log's own")
         load = at_rate(load, rate)
-    result = simulate(measured.fit.step_time, measured.limits, load, replicas=replicas)
+    result = simulate(
+        measured.fit.step_time, measured.limits, load, replicas=replicas, routing=routing, cached_frac=cached
+    )
     if requests is not None:
         _write_requests(requests, load, result)
     slo = Slo(attainment_frac=1.0, ttft_s=ttft_s, tpot_s=tpot_s, e2e_s=e2e_s)
     wants_slo = any(limit is not None for limit in (ttft_s, tpot_s, e2e_s))
     summary: dict[str, object] = {
         "replicas": replicas,
+        "routing": routing,
+        "cached_input_frac": cached,
         "requests": load.requests,
         "requests_per_s": load.requests_per_s,
         "ttft_s": _summary(result.ttft_s),

@@ -8,6 +8,8 @@ decoding sequences outgrow the memory, the newest one is put back to the head of
 While nothing but decoding happens, K grows by D a step, so k steps take k * a + resident * D * k * (k - 1) / 2 with a
 the first of them: the engine leaps to the next completion, to the arrival that could join, or to the step that memory
 stops.
+
+The engine's state is two small arrays, so that a router can advance many engines to the moment of an arrival.
 """
 
 import math
@@ -83,18 +85,38 @@ def _steps_until(gap_s: float, first_s: float, growth_s: float) -> int:
     return k
 
 
+RETURNED, FILLING, DECODING, HEAD, TAIL, CLOCK, ADMISSIONS, KV_DECODING, KV_USED, PREEMPTIONS, OUTSTANDING = range(11)
+"""Places in an engine's whole-number state: preempted requests to take first, admitted requests with unfinished
+prompts, decoding sequences, first and last never-admitted request (-1: none), steps done, admissions so far, tokens
+resident for decoding sequences, the same plus reserved prompts, preemptions so far, requests not finished."""
+STATES = 11
+
+NOW, BUSY = range(2)
+"""Places in an engine's other state, in seconds."""
+
+BASE, PREFILL, RESIDENT, PAIR, SQUARED_CONTEXT = range(5)
+"""Places of the step-time coefficients."""
+
+
 @_compiled
-def run_engine(
-    ids: Ints,
+def advance(
+    state: Ints,
+    times_s: Floats,
+    heap_end: Ints,
+    heap_id: Ints,
+    filling: Ints,
+    returned: Ints,
+    until_s: float,
+    unsent: int,
+    following: Ints,
     arrival_s: Floats,
     prompt: Ints,
+    cached: Ints,
     output: Ints,
-    in_flight: int,
-    base_s: float,
-    prefill_s: float,
-    resident_s: float,
-    pair_s: float,
-    squared_context_s: float,
+    generated: Ints,
+    done: Ints,
+    admission: Ints,
+    cost: Floats,
     decode_s: Floats,
     max_sequences: int,
     budget: int,
@@ -102,50 +124,25 @@ def run_engine(
     scheduled_s: Floats,
     first_s: Floats,
     last_s: Floats,
-) -> tuple[float, int, int]:
-    """Serve the requests `ids` (in order of arrival) on one engine.
+) -> None:
+    """Run one engine until its clock reaches `until_s` at a step boundary, or until nothing is left to do.
 
-    Writes when each was first scheduled and when it got its first and its last token.
-
-    `in_flight` > 0 makes it a closed loop: that many requests at time 0, then one for every one that ends, and
-    `arrival_s` is written. `decode_s[d]` is the cost of d decoding sequences; `kv_capacity` < 0 means slots, where
-    memory never stops a request. Gives (busy seconds, steps, preemptions).
+    Its queue is a chain: `following[i]` is the request after i, -1 the end. `unsent` >= 0 makes a closed loop: requests
+    from there on have not arrived (infinity), and each completion sends the next. `cached[i]` prompt tokens are in the
+    prefix cache and only have to be attended to. `decode_s[d]` is the cost of d decoding sequences; `kv_capacity` < 0
+    means slots, where memory never stops a request.
     """
-    n = ids.size
-    released = n
-    if in_flight > 0:
-        released = min(in_flight, n)
-        for j in range(released):
-            arrival_s[ids[j]] = 0.0
-    generated = np.zeros(prompt.size, np.int64)
-    done = np.zeros(prompt.size, np.int64)
-    admission = np.zeros(prompt.size, np.int64)
-    heap_end = np.empty(max_sequences + 1, np.int64)
-    heap_id = np.empty(max_sequences + 1, np.int64)
-    filling = np.empty(max_sequences + 1, np.int64)  # admitted requests whose prompt is not done, oldest first
-    returned = np.empty(max_sequences + 1, np.int64)  # preempted requests, next one last
-    returned_size = 0
-    filling_size = 0
-    d = 0  # decoding sequences = entries in the heap
-    head = 0  # next never-admitted request
-    seen = 0  # requests that have arrived
-    clock = 0  # steps done
-    admissions = 0
-    kv_decoding = 0  # tokens resident for decoding sequences
-    kv_used = 0  # the same plus reserved prompts
+    returned_size, filling_size, d = state[RETURNED], state[FILLING], state[DECODING]
+    head, clock, admissions = state[HEAD], state[CLOCK], state[ADMISSIONS]
+    kv_decoding, kv_used = state[KV_DECODING], state[KV_USED]
+    now, busy = times_s[NOW], times_s[BUSY]
     paged = kv_capacity >= 0
-    now = 0.0
-    busy = 0.0
-    preemptions = 0
-    while True:
-        while seen < released and arrival_s[ids[seen]] <= now:
-            seen += 1
-
+    while now < until_s:
         while paged and d > 0 and kv_used + d > kv_capacity:
-            newest = -1
-            at = -1
-            for j in range(d):
-                if newest < 0 or admission[heap_id[j]] > admission[newest]:
+            newest = heap_id[0]
+            at = 0
+            for j in range(1, d):
+                if admission[heap_id[j]] > admission[newest]:
                     newest, at = heap_id[j], j
             if filling_size > 0 and admission[filling[filling_size - 1]] > admission[newest]:
                 filling_size -= 1
@@ -157,10 +154,9 @@ def run_engine(
                 d = _remove(heap_end, heap_id, d, at)
                 kv_used -= resident
                 kv_decoding -= resident
-            done[newest] = 0
             returned[returned_size] = newest
             returned_size += 1
-            preemptions += 1
+            state[PREEMPTIONS] += 1
 
         left = budget - d
         tokens = 0
@@ -176,45 +172,55 @@ def run_engine(
             done[i] += chunk
             tokens += chunk
             left -= chunk
-        while left > 0 and d + filling_size < max_sequences and (returned_size > 0 or head < seen):
-            i = returned[returned_size - 1] if returned_size > 0 else ids[head]
+        while left > 0 and d + filling_size < max_sequences:
+            if returned_size > 0:
+                i = returned[returned_size - 1]
+            elif head >= 0 and arrival_s[head] <= now:
+                i = head
+            else:
+                break
             need = prompt[i] + generated[i]
             if paged and kv_used + d + need > kv_capacity:
                 break
             if returned_size > 0:
                 returned_size -= 1
             else:
-                head += 1
+                head = following[i]
                 scheduled_s[i] = now
             admissions += 1
             admission[i] = admissions
             kv_used += need
             filling[filling_size] = i
             filling_size += 1
-            chunk = min(need, left)
-            pairs += chunk * 0.5 * chunk
-            cubes += float(chunk) ** 3
-            done[i] = chunk
+            known = cached[i]
+            chunk = min(need - known, left)
+            pairs += chunk * (known + 0.5 * chunk)
+            cubes += float(known + chunk) ** 3 - float(known) ** 3
+            done[i] = known + chunk
             tokens += chunk
             left -= chunk
 
         if tokens == 0 and d == 0:
-            if seen >= released:
+            if head < 0 or arrival_s[head] == np.inf:
                 break
-            now = arrival_s[ids[seen]]
+            now = arrival_s[head]
             continue
 
         k = 1
-        length = base_s + decode_s[d] + resident_s * (kv_decoding + d)
+        length = cost[BASE] + decode_s[d] + cost[RESIDENT] * (kv_decoding + d)
         if tokens > 0:
-            length += prefill_s * tokens + pair_s * pairs + squared_context_s * cubes / 3.0
+            length += cost[PREFILL] * tokens + cost[PAIR] * pairs + cost[SQUARED_CONTEXT] * cubes / 3.0
         else:
             k = heap_end[0] - clock
-            growth = resident_s * d
+            growth = cost[RESIDENT] * d
             if paged:
                 k = min(k, (kv_capacity - kv_used) // d)
-            if returned_size == 0 and head == seen and seen < released and d + filling_size < max_sequences and k > 1:
-                k = min(k, _steps_until(arrival_s[ids[seen]] - now, length, growth))
+            if k > 1 and returned_size == 0 and head >= 0 and d + filling_size < max_sequences:
+                gap_s = arrival_s[head] - now
+                if 0.0 < gap_s < np.inf:
+                    k = min(k, _steps_until(gap_s, length, growth))
+            if k > 1 and until_s < np.inf:
+                k = min(k, _steps_until(until_s - now, length, growth))
             length = k * length + growth * (0.5 * k * (k - 1))
         now += length
         busy += length
@@ -229,9 +235,10 @@ def run_engine(
             kv_used -= resident
             kv_decoding -= resident
             last_s[i] = now
-            if released < n:
-                arrival_s[ids[released]] = now
-                released += 1
+            state[OUTSTANDING] -= 1
+            if unsent >= 0:
+                arrival_s[unsent] = now
+                unsent = following[unsent]
 
         if tokens > 0:
             kept = 0
@@ -248,11 +255,89 @@ def run_engine(
                 if generated[i] >= output[i]:
                     kv_used -= need
                     last_s[i] = now
-                    if released < n:
-                        arrival_s[ids[released]] = now
-                        released += 1
+                    state[OUTSTANDING] -= 1
+                    if unsent >= 0:
+                        arrival_s[unsent] = now
+                        unsent = following[unsent]
                 else:
                     kv_decoding += need
                     d = _push(heap_end, heap_id, d, clock + output[i] - generated[i], i)
             filling_size = kept
-    return busy, clock, preemptions
+    state[RETURNED], state[FILLING], state[DECODING] = returned_size, filling_size, d
+    state[HEAD], state[CLOCK], state[ADMISSIONS] = head, clock, admissions
+    state[KV_DECODING], state[KV_USED] = kv_decoding, kv_used
+    times_s[NOW], times_s[BUSY] = now, busy
+
+
+@_compiled
+def run_fleet(
+    ids: Ints,
+    replicas: int,
+    least_loaded: bool,
+    in_flight: int,
+    arrival_s: Floats,
+    prompt: Ints,
+    cached: Ints,
+    output: Ints,
+    cost: Floats,
+    decode_s: Floats,
+    max_sequences: int,
+    budget: int,
+    kv_capacity: int,
+    scheduled_s: Floats,
+    first_s: Floats,
+    last_s: Floats,
+) -> tuple[Floats, int, int]:
+    """Serve the requests `ids` (in order of arrival) on a number of engines.
+
+    Writes when each was first scheduled and when it got its first and its last token. Requests are dealt in turn, or,
+    `least_loaded`, each to the engine with the fewest unfinished requests when it arrives, in turn among equals.
+    `in_flight` > 0 makes it a closed loop on one engine: that many requests at time 0, then one for every one that
+    ends; `arrival_s` is written. Gives (busy seconds of each engine, steps, preemptions).
+    """
+    n = ids.size
+    following = np.full(prompt.size, -1, np.int64)
+    generated = np.zeros(prompt.size, np.int64)
+    done = np.zeros(prompt.size, np.int64)
+    admission = np.zeros(prompt.size, np.int64)
+    state = np.zeros((replicas, STATES), np.int64)
+    times_s = np.zeros((replicas, 2))
+    heap_end = np.empty((replicas, max_sequences + 1), np.int64)
+    heap_id = np.empty((replicas, max_sequences + 1), np.int64)
+    filling = np.empty((replicas, max_sequences + 1), np.int64)
+    returned = np.empty((replicas, max_sequences + 1), np.int64)
+    state[:, HEAD] = -1
+    state[:, TAIL] = -1
+    unsent = -1
+    turn = 0
+    for j in range(n):
+        i = ids[j]
+        r = turn
+        if least_loaded:
+            for step in range(replicas):
+                a = (turn + step) % replicas
+                advance(
+                    state[a], times_s[a], heap_end[a], heap_id[a], filling[a], returned[a], arrival_s[i], unsent,
+                    following, arrival_s, prompt, cached, output, generated, done, admission, cost, decode_s,
+                    max_sequences, budget, kv_capacity, scheduled_s, first_s, last_s,
+                )  # fmt: skip
+                if state[a, OUTSTANDING] < state[r, OUTSTANDING]:
+                    r = a
+        if in_flight > 0:
+            arrival_s[i] = 0.0 if j < in_flight else np.inf
+            if j == in_flight:
+                unsent = i
+        if state[r, TAIL] >= 0:
+            following[state[r, TAIL]] = i
+        state[r, TAIL] = i
+        if state[r, HEAD] < 0:
+            state[r, HEAD] = i
+        state[r, OUTSTANDING] += 1
+        turn = (turn + 1) % replicas
+    for a in range(replicas):
+        advance(
+            state[a], times_s[a], heap_end[a], heap_id[a], filling[a], returned[a], np.inf, unsent,
+            following, arrival_s, prompt, cached, output, generated, done, admission, cost, decode_s,
+            max_sequences, budget, kv_capacity, scheduled_s, first_s, last_s,
+        )  # fmt: skip
+    return times_s[:, BUSY].copy(), int(state[:, CLOCK].sum()), int(state[:, PREEMPTIONS].sum())

@@ -4,14 +4,22 @@ Deterministic, no randomness, no IO. The engine itself is in `planner.sim_engine
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.profile import EngineLimits, Scheduler, StepTime
-from planner.sim_engine import run_engine
+from planner.sim_engine import run_fleet
 from planner.steptime import decode_s
 from planner.workload import Workload
+
+
+class Routing(StrEnum):
+    """Which engine a request goes to."""
+
+    ROUND_ROBIN = "round-robin"  # in turn
+    LEAST_LOADED = "least-loaded"  # fewest unfinished requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,19 +43,32 @@ class SimResult:
     too_long: int
 
 
-def simulate(step_time: StepTime, limits: EngineLimits, workload: Workload, *, replicas: int) -> SimResult:
-    """Serve the workload on `replicas` engines, requests dealt to them in turn (round robin).
+def simulate(
+    step_time: StepTime,
+    limits: EngineLimits,
+    workload: Workload,
+    *,
+    replicas: int,
+    routing: Routing = Routing.ROUND_ROBIN,
+    cached_frac: float = 0.0,
+) -> SimResult:
+    """Serve the workload on `replicas` engines.
 
     A request longer than `context_tokens` (prompt + output) or than the KV memory is not served and counted in
-    `too_long`. Raises `ValueError` for fewer than one replica.
+    `too_long`. `cached_frac` of every prompt (whole tokens, never the last one) is taken to be in the prefix cache:
+    it is not computed, but attended to and resident. Raises `ValueError` for fewer than one replica or a share outside
+    0 to 1.
 
     With base 10 ms, 1 ms a prompt token, nothing else: a lone request of 100 prompt and 11 output tokens has a TTFT of
     0.11 s and a TPOT of 0.01 s, so an E2E of 0.21 s.
     """
     if replicas < 1:
         raise ValueError(f"needs at least one replica, got {replicas}")
+    if not 0 <= cached_frac <= 1:
+        raise ValueError(f"a share of cached prompt tokens lies between 0 and 1, got {cached_frac}")
+    prompt, output = workload.input_tokens, workload.output_tokens
     arrival_s = np.ascontiguousarray(workload.arrival_s, dtype=np.float64)
-    return _run(step_time, limits, arrival_s, workload.input_tokens, workload.output_tokens, replicas, in_flight=0)
+    return _run(step_time, limits, arrival_s, prompt, output, replicas, routing, cached_frac, in_flight=0)
 
 
 def simulate_closed_loop(
@@ -62,7 +83,8 @@ def simulate_closed_loop(
     if concurrency < 1:
         raise ValueError(f"needs at least one request in flight, got {concurrency}")
     arrival_s = np.zeros(input_tokens.size, dtype=np.float64)
-    return _run(step_time, limits, arrival_s, input_tokens, output_tokens, 1, in_flight=concurrency)
+    routing = Routing.ROUND_ROBIN
+    return _run(step_time, limits, arrival_s, input_tokens, output_tokens, 1, routing, 0.0, in_flight=concurrency)
 
 
 def _run(
@@ -72,6 +94,8 @@ def _run(
     input_tokens: NDArray[np.int64],
     output_tokens: NDArray[np.int64],
     replicas: int,
+    routing: Routing,
+    cached_frac: float,
     *,
     in_flight: int,
 ) -> SimResult:
@@ -80,32 +104,33 @@ def _run(
     is_paged = limits.scheduler is Scheduler.PAGED
     longest = min(limits.context_tokens, limits.kv_capacity_tokens) if is_paged else limits.context_tokens
     served = np.flatnonzero(prompt + output <= longest)
-    decode = np.array([decode_s(step_time, d) for d in range(limits.max_sequences + 1)])
     scheduled_s, first_s, last_s = (np.full(prompt.size, np.nan) for _ in range(3))
-    busy_s = np.zeros(replicas)
-    steps = preemptions = 0
-    for replica in range(replicas):
-        busy_s[replica], done_steps, done_preemptions = run_engine(
-            np.ascontiguousarray(served[replica::replicas]),
-            arrival_s,
-            prompt,
-            output,
-            in_flight,
-            step_time.base_s,
-            step_time.per_prefill_token_s,
-            step_time.per_resident_token_s,
-            step_time.per_attention_pair_s,
-            step_time.per_squared_context_s,
-            decode,
-            limits.max_sequences,
-            limits.step_token_budget,
-            limits.kv_capacity_tokens if is_paged else -1,
-            scheduled_s,
-            first_s,
-            last_s,
-        )
-        steps += done_steps
-        preemptions += done_preemptions
+    busy_s, steps, preemptions = run_fleet(
+        served,
+        replicas,
+        routing is Routing.LEAST_LOADED,
+        in_flight,
+        arrival_s,
+        prompt,
+        np.minimum((prompt * cached_frac).astype(np.int64), prompt - 1),
+        output,
+        np.array(
+            [
+                step_time.base_s,
+                step_time.per_prefill_token_s,
+                step_time.per_resident_token_s,
+                step_time.per_attention_pair_s,
+                step_time.per_squared_context_s,
+            ]
+        ),
+        np.array([decode_s(step_time, d) for d in range(limits.max_sequences + 1)]),
+        limits.max_sequences,
+        limits.step_token_budget,
+        limits.kv_capacity_tokens if is_paged else -1,
+        scheduled_s,
+        first_s,
+        last_s,
+    )
     tpot_s = np.where(output > 1, (last_s - first_s) / np.maximum(output - 1, 1), np.nan)
     return SimResult(
         arrival_s=arrival_s,

@@ -12,6 +12,7 @@ class Request:
     arrival_s: float
     prompt: int
     output: int
+    cached: int = 0
     generated: int = 0
     computed: int = 0
     is_decoding: bool = False  # its prompt, or what is recomputed after a preemption, is done
@@ -60,7 +61,8 @@ class Engine:
             self.running.append(self.waiting.pop(0))
             if r.scheduled_s is None:
                 r.scheduled_s = self.now
-            chunks.append((r, min(left, need)))
+            r.computed = r.cached
+            chunks.append((r, min(left, need - r.cached)))
             left -= chunks[-1][1]
         seconds = step_s(
             self.step_time,
@@ -111,3 +113,21 @@ def serve(step_time: StepTime, limits: EngineLimits, requests: list[Request], in
                 pending[0].arrival_s = engine.now
                 engine.waiting.append(pending.pop(0))
     return engine
+
+
+def route(step_time: StepTime, limits: EngineLimits, requests: list[Request], replicas: int) -> list[Engine]:
+    """Each request to the engine with the fewest unfinished ones when it arrives, in turn among equals."""
+    engines = [Engine(step_time, limits) for _ in range(replicas)]
+    for turn, request in enumerate(requests):
+        for engine in engines:
+            while engine.now < request.arrival_s and (engine.waiting or engine.running):
+                engine.step()
+        in_turn = [engines[(turn + k) % replicas] for k in range(replicas)]
+        chosen = min(in_turn, key=lambda e: len(e.waiting) + len(e.running))
+        if not chosen.waiting and not chosen.running:
+            chosen.now = max(chosen.now, request.arrival_s)
+        chosen.waiting.append(request)
+    for engine in engines:
+        while engine.waiting or engine.running:
+            engine.step()
+    return engines

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_simulator import Request, serve
+from reference_simulator import Request, route, serve
 
 from planner.profile import EngineLimits, Scheduler, StepTime
-from planner.simulator import SimResult, simulate, simulate_closed_loop
+from planner.simulator import Routing, SimResult, simulate, simulate_closed_loop
 from planner.workload import Workload
 
 SIMPLE = StepTime(
@@ -125,32 +125,82 @@ engines = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
-@given(gaps=requests, limits=engines, step_time=st.sampled_from([FULL, CURVED]), in_flight=st.integers(0, 12))
-def test_leaps_equal_single_steps(
-    gaps: list[tuple[float, int, int]], limits: EngineLimits, step_time: StepTime, in_flight: int
-) -> None:
+def _rows(gaps: list[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
     arrivals = np.cumsum([gap for gap, _, _ in gaps]).tolist()
-    rows = [(float(a), prompt, output) for a, (_, prompt, output) in zip(arrivals, gaps, strict=True)]
-    plain = serve(step_time, limits, [Request(k, *row) for k, row in enumerate(rows)], in_flight)
-    workload = _workload(rows)
-    if in_flight:
-        fast = simulate_closed_loop(
-            step_time, limits, workload.input_tokens, workload.output_tokens, concurrency=in_flight
-        )
-    else:
-        fast = simulate(step_time, limits, workload, replicas=1)
-    by_index = sorted(plain.finished, key=lambda r: r.index)
-    assert fast.steps == plain.steps
-    assert fast.preemptions == plain.preemptions
-    assert fast.busy_s[0] == pytest.approx(plain.busy_s, abs=1e-9)
-    overhead = step_time.request_overhead_s
+    return [(float(a), prompt, output) for a, (_, prompt, output) in zip(arrivals, gaps, strict=True)]
+
+
+def _same(fast: SimResult, finished: list[Request], overhead_s: float) -> None:
+    by_index = sorted(finished, key=lambda r: r.index)
     for name, values in {
-        "ttft_s": [r.first_s - r.arrival_s + overhead for r in by_index],  # type: ignore[operator]
-        "e2e_s": [r.last_s - r.arrival_s + overhead for r in by_index],  # type: ignore[operator]
+        "ttft_s": [r.first_s - r.arrival_s + overhead_s for r in by_index],  # type: ignore[operator]
+        "e2e_s": [r.last_s - r.arrival_s + overhead_s for r in by_index],  # type: ignore[operator]
         "queue_s": [r.scheduled_s - r.arrival_s for r in by_index],  # type: ignore[operator]
     }.items():
         assert getattr(fast, name) == pytest.approx(values, abs=1e-9), name
+
+
+@settings(max_examples=300, deadline=None)
+@given(gaps=requests, limits=engines, step_time=st.sampled_from([FULL, CURVED]), in_flight=st.integers(1, 12))
+def test_leaps_equal_single_steps_in_a_closed_loop(
+    gaps: list[tuple[float, int, int]], limits: EngineLimits, step_time: StepTime, in_flight: int
+) -> None:
+    rows = _rows(gaps)
+    plain = serve(step_time, limits, [Request(k, *row) for k, row in enumerate(rows)], in_flight)
+    workload = _workload(rows)
+    fast = simulate_closed_loop(step_time, limits, workload.input_tokens, workload.output_tokens, concurrency=in_flight)
+    assert (fast.steps, fast.preemptions) == (plain.steps, plain.preemptions)
+    assert fast.busy_s[0] == pytest.approx(plain.busy_s, abs=1e-9)
+    _same(fast, plain.finished, step_time.request_overhead_s)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    gaps=requests,
+    limits=engines,
+    step_time=st.sampled_from([FULL, CURVED]),
+    cached_frac=st.sampled_from([0.0, 0.3, 1.0]),
+)
+def test_leaps_equal_single_steps(
+    gaps: list[tuple[float, int, int]], limits: EngineLimits, step_time: StepTime, cached_frac: float
+) -> None:
+    rows = _rows(gaps)
+    cached = [min(int(prompt * cached_frac), prompt - 1) for _, prompt, _ in rows]
+    asked = [Request(k, *row, cached=c) for k, (row, c) in enumerate(zip(rows, cached, strict=True))]
+    plain = serve(step_time, limits, asked)
+    fast = simulate(step_time, limits, _workload(rows), replicas=1, cached_frac=cached_frac)
+    assert (fast.steps, fast.preemptions) == (plain.steps, plain.preemptions)
+    assert fast.busy_s[0] == pytest.approx(plain.busy_s, abs=1e-9)
+    _same(fast, plain.finished, step_time.request_overhead_s)
+
+
+@settings(max_examples=200, deadline=None)
+@given(gaps=requests, limits=engines, replicas=st.integers(1, 4))
+def test_the_least_loaded_engine_is_the_one_that_single_steps_find(
+    gaps: list[tuple[float, int, int]], limits: EngineLimits, replicas: int
+) -> None:
+    rows = _rows(gaps)
+    plain = route(FULL, limits, [Request(k, *row) for k, row in enumerate(rows)], replicas)
+    fast = simulate(FULL, limits, _workload(rows), replicas=replicas, routing=Routing.LEAST_LOADED)
+    assert fast.busy_s == pytest.approx([engine.busy_s for engine in plain], abs=1e-9)
+    _same(fast, [r for engine in plain for r in engine.finished], FULL.request_overhead_s)
+
+
+def test_the_least_loaded_engine_helps_where_sizes_differ() -> None:
+    """One long job and many short ones on two engines: in turn, half of the short ones wait behind the long one."""
+    rows = [(0.0, 4000, 10)] + [(0.01 * k, 10, 2) for k in range(1, 20)]
+    limits = dataclasses.replace(SLOTS, max_sequences=1, step_token_budget=4096, context_tokens=8192)
+    in_turn = simulate(SIMPLE, limits, _workload(rows), replicas=2)
+    routed = simulate(SIMPLE, limits, _workload(rows), replicas=2, routing=Routing.LEAST_LOADED)
+    assert np.median(routed.e2e_s) < 0.5 < np.quantile(in_turn.e2e_s, 0.6)
+
+
+def test_a_cached_prefix_is_not_computed_by_hand() -> None:
+    # 60 of 100 prompt tokens cached: 40 are computed in one step of 0.01 + 40 * 0.001
+    result = simulate(SIMPLE, PAGED, _workload([(0.0, 100, 1)]), replicas=1, cached_frac=0.6)
+    assert result.ttft_s[0] == pytest.approx(0.05)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        simulate(SIMPLE, PAGED, _workload([(0.0, 100, 1)]), replicas=1, cached_frac=1.1)
 
 
 def _poisson(rate_per_s: float, n: int, prompt: int, output: int) -> Workload:
@@ -164,6 +214,15 @@ def test_one_at_a_time_is_an_m_d_1_queue() -> None:
     result = simulate(SIMPLE, limits, _poisson(7.0, 200_000, 90, 1), replicas=1)
     assert result.e2e_s.min() == pytest.approx(0.1)
     assert result.queue_s.mean() == pytest.approx(0.7 * 0.1 / (2 * 0.3), rel=0.03)
+
+
+def test_memory_that_runs_out_puts_the_newest_back() -> None:
+    """Room for 230 tokens and two requests that grow to 150: the second waits for the first and is computed again."""
+    limits = dataclasses.replace(PAGED, kv_capacity_tokens=230)
+    result = simulate(SIMPLE, limits, _workload([(0.0, 100, 50), (0.001, 100, 50)]), replicas=1)
+    assert result.preemptions == 1
+    assert result.e2e_s[0] < result.e2e_s[1]
+    assert result.tpot_s[1] > result.tpot_s[0]
 
 
 def test_memory_for_one_request_only_serves_them_in_turn() -> None:

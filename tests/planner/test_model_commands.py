@@ -1,0 +1,67 @@
+"""`breakeven simulate` on a written profile: one JSON object, every request in a CSV, refusals in one sentence."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from planner.errors import InputError
+from planner.model_commands import register
+from planner.profile import dump_profile
+from planner.reference import reference_profile
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Path:
+    path = tmp_path / "profile.json"
+    path.write_bytes(dump_profile(reference_profile("llama-3.1-70b/h100_sxm/fp8/vllm/tp4")))
+    return path
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "log.csv"
+    rows = "".join(f"{k * 0.5},{500 + k},{20 + k}\n" for k in range(40)) + "20,9000,500\n"
+    path.write_text("timestamp,input_tokens,output_tokens\n" + rows)
+    return path
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer()
+    register(app)
+    return app
+
+
+def test_a_simulation_as_json_and_csv(profile: Path, log: Path, tmp_path: Path) -> None:
+    requests = tmp_path / "requests.csv"
+    arguments = ["simulate", str(profile.parent), str(log), "--replicas", "2", "--routing", "least-loaded", "--json"]
+    result = CliRunner().invoke(_app(), [*arguments, "--ttft", "1", "--rate", "4", "--requests", str(requests)])
+    value = json.loads(result.stdout)
+    assert (value["replicas"], value["requests"], value["too_long"]) == (2, 41, 1)
+    assert value["requests_per_s"] == pytest.approx(4.0)
+    assert value["attainment_frac"] == pytest.approx(40 / 41)
+    assert value["e2e_s"]["count"] == 40
+    assert 0 < value["utilisation_frac"] < 1
+    rows = list(csv.DictReader(requests.open()))
+    assert len(rows) == 41
+    assert float(rows[0]["e2e_s"]) > float(rows[0]["ttft_s"]) > 0
+    assert rows[40]["e2e_s"] == ""  # longer than the replica's context: served by nobody
+
+
+def test_a_simulation_for_people(profile: Path, log: Path) -> None:
+    text = CliRunner().invoke(_app(), ["simulate", str(profile), str(log), "--ttft", "1"]).stdout
+    assert "41 requests at" in text
+    assert "TTFT" in text
+    assert "meet the SLO" in text
+
+
+def test_refusals(profile: Path, log: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(_app(), ["simulate", str(profile), str(log), "--rate", "-1"])
+    assert isinstance(result.exception, InputError)
+    result = CliRunner().invoke(_app(), ["simulate", str(tmp_path / "none.json"), str(log)])
+    assert isinstance(result.exception, InputError)
+    result = CliRunner().invoke(_app(), ["simulate", str(profile), str(log), "--requests", str(tmp_path / "no/x.csv")])
+    assert isinstance(result.exception, InputError)
