@@ -45,7 +45,7 @@ def test_a_simulation_as_json_and_csv(profile: Path, log: Path, tmp_path: Path) 
     assert value["attainment_frac"] == pytest.approx(40 / 41)
     assert value["e2e_s"]["count"] == 40
     assert 0 < value["utilisation_frac"] < 1
-    rows = list(csv.DictReader(requests.open()))
+    rows = list(csv.DictReader(requests.read_text().splitlines()))
     assert len(rows) == 41
     assert float(rows[0]["e2e_s"]) > float(rows[0]["ttft_s"]) > 0
     assert rows[40]["e2e_s"] == ""  # longer than the replica's context: served by nobody
