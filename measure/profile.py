@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from measure.judge import bias_note, judge_levels
 from measure.records import EngineFacts, LevelRecord, RequestRecord, RunInfo, Sensors, Session, TelemetrySample
 from measure.summary import summarise_level
 from measure.sweep import WARM_UP_SHAPE
@@ -38,18 +39,18 @@ def build_profile(
         raise InputError("the run has no session yet: the server never came up; start it with --resume")
     session = info.sessions[-1]
     levels = [level for level in levels if level.spec.shape != WARM_UP_SHAPE]
-    summaries = _summaries(levels, requests)
+    samples = [entry for entry in telemetry if isinstance(entry, TelemetrySample)]
+    sensors = [entry for entry in telemetry if isinstance(entry, Sensors)]
+    summaries, warnings = judge_levels(info, levels, _summaries(levels, requests), samples, sensors)
     missing: dict[str, str] = {}
     limits = _limits(session.engine, summaries, missing)
     fit = fit_step_time(_load_points(summaries), limits=limits, seed=info.seed)
-    samples = [entry for entry in telemetry if isinstance(entry, TelemetrySample)]
-    sensors = [entry for entry in telemetry if isinstance(entry, Sensors)]
     power = _power(session, levels, samples, sensors, missing)
     memory = _memory(session.engine, samples, sensors, missing)
     if session.engine.load_time_s is None:
         missing["load_time_s"] = "the server was running already"
     engine = session.engine
-    notes = [*engine.notes, *session.notes]
+    notes = [*engine.notes, *session.notes, *warnings, *bias_note(session)]
     notes += [f"{skipped.level}: {skipped.reason}" for skipped in info.skipped]
     notes += [f"{s.shape} at {s.target:g}: {'; '.join(s.invalid_reasons)}" for s in summaries if not s.valid]
     return Profile(

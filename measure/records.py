@@ -171,6 +171,17 @@ class HostFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClientBias:
+    """What the load client makes of a server whose times are known (`measure.selftest`)."""
+
+    streams: int
+    ttft_bias_s: float | None
+    itl_error_frac: float | None
+    achieved_concurrency: float
+    client_cpu_frac: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """One start of the measuring program on this run directory; ties the monotonic clock to the calendar."""
 
@@ -182,6 +193,7 @@ class Session:
     prompt_fit: PromptFit | None = None
     idle_start_ns: int | None = None  # a stretch with the engine ready and no load
     idle_end_ns: int | None = None
+    client_bias: ClientBias | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -302,3 +314,4 @@ class Sensors:
     gpu_names: tuple[str, ...]
     gpu_memory_total_gib: tuple[float, ...]
     missing: dict[str, str]
+    cpu_count: int | None = None

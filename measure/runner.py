@@ -14,6 +14,7 @@ from measure.progress import Progress
 from measure.prompts import NonceSource, build_prompts, calibrate
 from measure.records import LevelSpec, PlannedLevel, PlannedRate, PromptFit, RequestRecord, Session, SkippedLevel
 from measure.rundir import LineWriter, RunDirectory
+from measure.selftest import measure_client_bias
 from measure.server import RunningServer
 from measure.summary import summarise_level
 from measure.sweep import (
@@ -35,6 +36,7 @@ from planner.profile import LevelSummary
 _REQUEST_TIMEOUT_S = 600.0
 _FLUSH_S = 0.25
 _WARM_UP_S = 6.0
+_SELF_TEST_S = 2.5
 _UNKNOWN_RUNG_S = 20.0
 _OVERRUN = 2.5
 _WORTHWHILE_STEP = 1.25
@@ -95,11 +97,15 @@ class SweepRunner:
         return None if self._deadline_s is None else self._deadline_s - time.monotonic()
 
     async def _prepare(self, client: LoadClient) -> None:
+        streams = max((level.concurrency for level in self._plan.levels), default=1)
+        bias = await measure_client_bias(streams, seconds=_SELF_TEST_S, seed=self._seed)
         idle_start = time.monotonic_ns()
         await asyncio.sleep(self._plan.idle_s)
         idle_end = time.monotonic_ns()
         self._fit = await calibrate(client, self._server.endpoint, self._server.dialect, self._nonces, self._seed)
-        self._session = replace(self._session, prompt_fit=self._fit, idle_start_ns=idle_start, idle_end_ns=idle_end)
+        self._session = replace(
+            self._session, prompt_fit=self._fit, idle_start_ns=idle_start, idle_end_ns=idle_end, client_bias=bias
+        )
         self._run.update_session(self._session)
         left_s = self._left_s()
         await self._hold(
@@ -116,7 +122,9 @@ class SweepRunner:
             rungs.append(plan.longest_input_tokens)
         climbed: list[LadderPoint] = []
         for rung in rungs:
-            tokens = self._fit_rung(rung, climbed, None if end_s is None else end_s - time.monotonic())
+            tokens = self._climbed_before(rung, climbed) or self._fit_rung(
+                rung, climbed, None if end_s is None else end_s - time.monotonic()
+            )
             if tokens is None:
                 return
             predicted_s = predict_request_s(climbed, tokens)
@@ -130,6 +138,12 @@ class SweepRunner:
             climbed.append(LadderPoint(input_tokens=summary.input_tokens.mean, request_s=summary.e2e_s.mean))
             if tokens < rung:
                 return
+
+    def _climbed_before(self, rung: int, climbed: list[LadderPoint]) -> int | None:
+        """The prompt that an earlier session ran for this rung, shortened perhaps."""
+        lower = max((point.input_tokens for point in climbed), default=0.0)
+        done = (int(name.removeprefix("ladder-")) for name in self._finished if name.startswith("ladder-"))
+        return max((tokens for tokens in done if lower < tokens <= rung), default=None)
 
     def _fit_rung(self, rung: int, climbed: list[LadderPoint], left_s: float | None) -> int | None:
         """The rung, or the longest prompt below it that context and time allow; `None` if that is no step up."""

@@ -10,6 +10,7 @@ from scipy.optimize import nnls
 from measure.arrivals import Arrivals
 from measure.records import LevelSpec, Plan, PlannedLevel, PlannedRate, Shape
 
+QUICK_PLAN = "quick"
 WARM_UP_SHAPE = "warm-up"
 LADDER_SHAPE = "ladder"
 LADDER_BUDGET_FRAC = 0.42
@@ -36,7 +37,7 @@ _GRID_SHAPES = (
 def quick_plan(*, budget_s: float, longest_input_tokens: int | None) -> Plan:
     """A sweep within `budget_s` on whatever machine: low concurrencies first, if time runs out the rest is left out."""
     return Plan(
-        name="quick",
+        name=QUICK_PLAN,
         budget_s=budget_s,
         level_s=12.0,
         idle_s=1.0,

@@ -172,6 +172,7 @@ def main() -> None:
     sensors = Sensors(
         session=options["session"],
         interval_s=INTERVAL_S,
+        cpu_count=psutil.cpu_count() or 1,
         ram_total_gib=psutil.virtual_memory().total / BYTES_PER_GIB,
         gpu_names=gpus.names,
         gpu_memory_total_gib=gpus.totals_gib,
