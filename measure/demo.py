@@ -1,5 +1,6 @@
 """`breakeven demo`: the whole way on this machine, from a model file to the verdict on a real request log."""
 
+import itertools
 import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -22,6 +23,7 @@ from planner.load import load_inputs
 from planner.plan_commands import PLAN_DIRECTORY, show_plan
 from planner.profile import Host, Memory, Profile
 from planner.scenario import FILE_NAME, Figure, Machine, Scenario, dump_scenario, load_scenario
+from planner.steptime import lone_ttft_s
 from planner.traces import read_log
 from pricing.hardware import purchase_offers, smallest_rental_for
 
@@ -63,7 +65,8 @@ def demo(
 
     log.rule("2 of 3  measure it on this machine")
     target = TargetInfo(kind="gguf", location=str(model), model=None)
-    plan = quick_plan(budget_s=MEASURING_BUDGET_S, longest_input_tokens=int(workload.input_tokens.max()))
+    longest = int(workload.input_tokens.max())
+    plan = quick_plan(budget_s=MEASURING_BUDGET_S, longest_input_tokens=longest)
     profile = run_measurement(target, plan, directory, seed=SEED, progress=ConsoleProgress())
     print_profile(profile)
 
@@ -72,7 +75,14 @@ def demo(
     example = load_scenario(EXAMPLE_SCENARIO)
     demand = replace(example.workload, log=requests.name, max_bad_rows=allowed_bad_rows)
     asked = replace(example, workload=demand, name=example.name if log_file is None else requests.name)
-    scenario = demo_scenario(asked, profile, start_month=next_month(now.date()))
+    alone_s = lone_ttft_s(profile.fit.step_time, profile.limits, longest)
+    ttft_s = attainable_ttft_s(alone_s)
+    log.print(
+        f"  service level: {asked.slo.attainment_frac:.0%} of the requests see their first token within {ttft_s:g} s; "
+        f"it can promise little less, the longest prompt of {longest:,} tokens alone takes {alone_s:.3g} s",
+        markup=False,
+    )
+    scenario = demo_scenario(asked, profile, ttft_s=ttft_s, start_month=next_month(now.date()))
     (directory / FILE_NAME).write_text(dump_scenario(scenario), encoding="utf-8")
     inputs = load_inputs(directory)
     made = make_plan(inputs, size_fleets(inputs))
@@ -86,16 +96,28 @@ def demo(
     log.print(f"look at it: breakeven app {directory}   again: breakeven plan {directory}", markup=False)
 
 
-def demo_scenario(example: Scenario, profile: Profile, *, start_month: str) -> Scenario:
-    """The example's question asked about the machine that was measured: its kind of machine to rent and to own."""
+def demo_scenario(example: Scenario, profile: Profile, *, ttft_s: float, start_month: str) -> Scenario:
+    """The example's question asked about the machine that was measured: its kind of machine to rent and to own, and a
+    service level that it can hold."""
     return replace(
         example,
+        slo=replace(example.slo, ttft_s=ttft_s),
         start_month=start_month,
         profile="profile.json",
         candidates=replace(
             example.candidates, rent=rent_like(profile.host, profile.memory), own=own_like(profile.host)
         ),
     )
+
+
+def attainable_ttft_s(longest_prompt_alone_s: float) -> float:
+    """A limit on TTFT that the machine can hold: twice what the longest prompt takes alone, rounded up to 1, 2 or 5.
+
+    >>> attainable_ttft_s(45.0)
+    100.0
+    """
+    steps = (step * 10.0**power for power in itertools.count(-3) for step in (1, 2, 5))
+    return next(step for step in steps if step >= 2 * longest_prompt_alone_s)
 
 
 def rent_like(host: Host, memory: Memory) -> tuple[Machine, ...]:
