@@ -15,7 +15,7 @@ Difference = Callable[[Draws], Callable[[Array], Array]]
 
 VOLUME = "requests_per_day"
 GRID_POINTS = 400
-WORLD_GRID_POINTS = 160
+WORLD_GRID_POINTS = 100
 _JUST_ABOVE = 1e-8  # more than the tolerance with which a rate still fits on a step
 _HALVINGS = 40
 _WORLD_HALVINGS = 12
@@ -81,7 +81,7 @@ def break_even(difference: Difference, mid: Draws, worlds: Draws, volumes: Array
     """Search `volumes` (ascending, > 0) for crossings, in the mid world also at the `edges` of the staircase.
 
     The other worlds are searched on a coarser grid: a window in which the other side is cheaper and that is narrower
-    than the ratio of two of its points (11 % over 7 decades) may stay unseen there.
+    than the ratio of two of its points (17 % over 7 decades) may stay unseen there.
     """
     inside = edges[(edges > volumes[0]) & (edges < volumes[-1])]
     fine = np.unique(np.concatenate([volumes, inside, inside * (1 + _JUST_ABOVE)]))

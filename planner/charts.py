@@ -59,6 +59,29 @@ def cost_against_volume(plan: Plan) -> go.Figure:
     return _styled(figure, "Cost against volume")
 
 
+def api_price_at_break_even(plan: Plan) -> go.Figure:
+    """How many times the cheapest API option self-hosting costs: the API price at which it would break even."""
+    apis = [series.usd_per_month for series in plan.chart.series if series.kind is OptionKind.API]
+    hosts = [series.usd_per_month for series in plan.chart.series if series.kind is not OptionKind.API]
+    ratio = [
+        min(own) / min(tokens) for own, tokens in zip(zip(*hosts, strict=True), zip(*apis, strict=True), strict=True)
+    ]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=plan.chart.requests_per_day,
+        y=ratio,
+        mode="lines",
+        line={"color": _COLOURS[OptionKind.OWN], "width": 3},
+        hovertemplate="%{x:,.3s} requests/day<br>breaks even at %{y:.2f} times the API price<extra></extra>",
+    )
+    figure.add_hline(y=1.0, line={"color": _COLOURS[OptionKind.API], "dash": "dash"})
+    figure.add_vline(x=plan.requests_per_day, line={"color": _GREY, "dash": "dot"})
+    _mark(figure, plan.requests_per_day, f"plan {volume(plan.requests_per_day)}", 1.0)
+    figure.update_xaxes(type="log", title="requests per day (first month)", exponentformat="SI")
+    figure.update_yaxes(type="log", title="times the API price")
+    return _styled(figure, "At which API price would it break even?", height=320)
+
+
 def tornado_chart(plan: Plan) -> go.Figure:
     """Self-hosting minus API per month with one assumption at its low and high, the widest at the top."""
     bars = [bar for bar in plan.sensitivity if bar.swing_usd_per_month > 0][:_TORNADO_BARS][::-1]

@@ -6,6 +6,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from planner.charts import (
+    api_price_at_break_even,
     cost_against_volume,
     cost_by_category,
     cumulative_cash,
@@ -13,6 +14,7 @@ from planner.charts import (
     load_by_hour,
     throughput_against_concurrency,
     tornado_chart,
+    ttft_against_prompt_length,
 )
 from planner.plan import Plan
 from planner.verdict import describe, label, percent, usd, volume
@@ -38,11 +40,14 @@ def render_report(plan: Plan) -> str:
     }
     if plan.sensitivity:
         charts["tornado"] = tornado_chart(plan)
+    if plan.break_even:
+        charts["ratio"] = api_price_at_break_even(plan)
     if host and host.fleet:
         charts["hours"] = load_by_hour(host.fleet.week)
     if profile and profile.levels:
         charts["throughput"] = throughput_against_concurrency(profile.levels)
         charts["latency"] = latency_against_concurrency(profile.levels)
+        charts["lone"] = ttft_against_prompt_length(profile.levels)
     return _ENVIRONMENT.get_template("report.html.j2").render(
         plan=plan,
         profile=profile,
