@@ -15,12 +15,10 @@ from measure.report import ConsoleProgress, print_profile
 from measure.session import run_measurement
 from measure.sweep import quick_plan
 from planner.console import emit_json, log
-from planner.decide import make_plan, size_fleets
 from planner.errors import PriceError
 from planner.examples import EXAMPLE_LOG, EXAMPLE_SCENARIO
 from planner.export import REPORT_FILE, VERDICT_FILE, verdict_document, write_plan
-from planner.load import load_inputs
-from planner.plan_commands import PLAN_DIRECTORY, show_plan
+from planner.plan_commands import PLAN_DIRECTORY, plan_scenario, show_plan
 from planner.profile import Host, Memory, Profile
 from planner.scenario import FILE_NAME, Figure, Machine, Scenario, dump_scenario, load_scenario
 from planner.steptime import lone_ttft_s
@@ -84,8 +82,7 @@ def demo(
     )
     scenario = demo_scenario(asked, profile, ttft_s=ttft_s, start_month=next_month(now.date()))
     (directory / FILE_NAME).write_text(dump_scenario(scenario), encoding="utf-8")
-    inputs = load_inputs(directory)
-    made = make_plan(inputs, size_fleets(inputs))
+    made = plan_scenario(directory)
     write_plan(made, directory / PLAN_DIRECTORY)
     if json:
         emit_json(verdict_document(made))
