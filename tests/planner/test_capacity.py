@@ -17,6 +17,7 @@ from planner.capacity import (
     plan_hours,
     replicas_for,
 )
+from planner.capacity_odds import curve_held_with
 from planner.errors import InputError
 from planner.profile import (
     EngineLimits,
@@ -127,6 +128,36 @@ def test_an_empty_replica_that_is_too_slow_is_a_shortfall_with_the_limit() -> No
     assert result.bottleneck == "TTFT of an empty replica"
     assert (result.needed, result.available, result.unit) == (0.5, pytest.approx(1.0), "s")
     assert "0%" in result.advice
+
+
+def _with_posterior(*seconds_per_100_tokens: float) -> Profile:
+    profile = _profile()
+    sets = tuple(dataclasses.replace(SECOND_EACH, per_prefill_token_s=s / 100) for s in seconds_per_100_tokens)
+    return dataclasses.replace(profile, fit=dataclasses.replace(profile.fit, posterior=sets))
+
+
+def test_a_staircase_that_holds_for_nine_of_ten_step_times() -> None:
+    """Service takes 0.8 to 1.7 s: at 90 % the second slowest counts, 1.6 s, so 1 / 1.6 = 0.625/s for each replica."""
+    profile = _with_posterior(*(0.8 + 0.1 * k for k in range(10)))
+    slo = Slo(attainment_frac=1.0)
+    curve = _curve(curve_held_with(profile, _even(240, 1.0), slo, probability=0.9, max_requests_per_s=2.0))
+    assert curve.max_requests_per_s == pytest.approx([n * 0.625 for n in curve.replicas], rel=0.011)
+    assert curve.replicas == (1, 2, 3, 4)
+    assert curve.busy_s_per_request == pytest.approx(1.7)
+
+
+def test_step_times_too_slow_for_the_slo_may_be_as_many_as_the_probability_allows() -> None:
+    profile = _with_posterior(0.8, 1.0, 2.0, 1.0)
+    slo = Slo(attainment_frac=1.0, ttft_s=1.5)
+    half = curve_held_with(profile, _even(240, 1.0), slo, probability=0.5, max_requests_per_s=2.0)
+    assert isinstance(half, CapacityCurve)
+    sure = curve_held_with(profile, _even(240, 1.0), slo, probability=0.9, max_requests_per_s=2.0)
+    assert isinstance(sure, Shortfall)
+    assert "1 of 4 equally likely step times" in sure.advice
+    with pytest.raises(InputError, match="no posterior"):
+        curve_held_with(_profile(), _even(10, 1.0), slo, probability=0.9, max_requests_per_s=1.0)
+    with pytest.raises(InputError, match="between 0 and 1"):
+        curve_held_with(profile, _even(10, 1.0), slo, probability=90, max_requests_per_s=1.0)
 
 
 def test_prompts_beyond_the_context_window_are_a_shortfall_in_tokens() -> None:

@@ -1,0 +1,84 @@
+"""A staircase that holds the service level with a stated probability, given how well the step time is known."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from planner.capacity import MAX_REPLICAS, CapacityCurve, Shortfall, Slo, capacity_curve
+from planner.errors import InputError
+from planner.profile import Profile
+from planner.workload import Workload
+
+DRAWS = 16
+"""Step times of the posterior that are simulated; each takes as long as one `capacity_curve`."""
+
+
+def curve_held_with(
+    profile: Profile,
+    workload: Workload,
+    slo: Slo,
+    *,
+    probability: float,
+    max_requests_per_s: float,
+    max_replicas: int = MAX_REPLICAS,
+    draws: int = DRAWS,
+) -> CapacityCurve | Shortfall:
+    """As `capacity_curve`, but every rate holds for at least `probability` of the equally likely step times.
+
+    With 10 draws and a probability of 0.9, the second lowest of the 10 rates is taken for every number of replicas.
+    The engine time per request is the one that is exceeded with the same small probability. Returns the `Shortfall` of
+    a draw when too many draws have one. Raises `InputError` for a probability outside 0 to 1, or for a profile without
+    a posterior (measured at too few levels).
+    """
+    if not 0 < probability < 1:
+        raise InputError(f"the probability of holding the SLO must lie between 0 and 1, got {probability}; try 0.9")
+    posterior = profile.fit.posterior[:draws]
+    if not posterior:
+        raise InputError("the profile has no posterior, so no probability can be stated; measure more levels")
+    found = [
+        capacity_curve(
+            dataclasses.replace(profile, fit=dataclasses.replace(profile.fit, step_time=step_time)),
+            workload,
+            slo,
+            max_replicas=max_replicas,
+            max_requests_per_s=max_requests_per_s,
+        )
+        for step_time in posterior
+    ]
+    curves = [result for result in found if isinstance(result, CapacityCurve)]
+    shortfalls = [result for result in found if isinstance(result, Shortfall)]
+    may_fail = math.floor(len(found) * (1 - probability) + 1e-9)
+    if len(shortfalls) > may_fail:
+        share = f"{len(shortfalls)} of {len(found)} equally likely step times"
+        return dataclasses.replace(shortfalls[0], advice=f"{shortfalls[0].advice} (so say {share})")
+    replicas, rates = [], []
+    for n in range(1, max(curve.replicas[-1] for curve in curves) + 1):
+        ordered = sorted([0.0] * len(shortfalls) + [_rate_at(curve, n) for curve in curves])
+        rate = ordered[may_fail]
+        if rate > 0:
+            replicas.append(n)
+            rates.append(rate)
+        if rate >= max_requests_per_s:
+            break
+    if not replicas:
+        raise InputError("no number of replicas holds the SLO with that probability; ask for a lower one")
+    return CapacityCurve(
+        replicas=tuple(replicas),
+        max_requests_per_s=tuple(rates),
+        busy_s_per_request=_upper([curve.busy_s_per_request for curve in curves], probability),
+        requests_outside_hull_frac=curves[0].requests_outside_hull_frac,
+    )
+
+
+def _rate_at(curve: CapacityCurve, replicas: int) -> float:
+    """The rate of a number of replicas; beyond the last step its rate per replica, below the first 0."""
+    if replicas > curve.replicas[-1]:
+        return curve.max_requests_per_s[-1] * replicas / curve.replicas[-1]
+    place = replicas - curve.replicas[0]
+    return curve.max_requests_per_s[place] if place >= 0 else 0.0
+
+
+def _upper(values: Sequence[float], probability: float) -> float:
+    return float(np.quantile(values, probability, method="higher"))
