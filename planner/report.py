@@ -17,7 +17,7 @@ from planner.charts import (
     ttft_against_prompt_length,
 )
 from planner.plan import Plan
-from planner.verdict import describe, label, percent, usd, volume
+from planner.verdict import cards, describe, label, percent, usd, volume
 from planner.version import VERSION
 
 _ENVIRONMENT = Environment(
@@ -58,6 +58,7 @@ def render_report(plan: Plan) -> str:
         volume=volume,
         label=label,
         describe=describe,
+        cards=cards,
         percent=percent,
     )
 

@@ -293,7 +293,7 @@ def _capacity_cautions(plan: Plan) -> Iterator[str]:
         curve, host = mine[0].curve, plan.profiles[key].host
         yield (
             f"The replica was measured on {host.cpu_model} with {host.cpu_cores} cores"
-            f"{_cards(host.accelerators)}; how many of it an offered machine "
+            f"{cards(host.accelerators)}; how many of it an offered machine "
             "carries is an assumption (replicas per machine)."
         )
         if curve.requests_outside_hull_frac > 0:
@@ -310,7 +310,12 @@ def _capacity_cautions(plan: Plan) -> Iterator[str]:
             )
 
 
-def _cards(names: tuple[str, ...]) -> str:
+def cards(names: tuple[str, ...]) -> str:
+    """Accelerators, counted.
+
+    >>> cards(("H100", "H100"))
+    ' and 2 x H100'
+    """
     counted = [f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
     return f" and {', '.join(counted)}" if counted else ""
 
