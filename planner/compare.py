@@ -45,8 +45,8 @@ def closest_approach(
 def _tokens_on(apis: Sequence[ApiOption], frame: Frame, worlds: Draws) -> Callable[[Array], Array]:
     """Cheapest API option at volumes (worlds, n); a bill without commitment is proportional and priced only once."""
     one_a_day = each_at(worlds, VOLUME, [1.0])
-    proportional = [api for api in apis if api.minimum_usd is None]
-    committed = [api for api in apis if api.minimum_usd is not None]
+    proportional = [api for api in apis if api.promises is None]
+    committed = [api for api in apis if api.promises is not None]
     per_daily_request = [levelised_cost_usd_per_month(api, frame, one_a_day)[:, np.newaxis] for api in proportional]
 
     def at(volumes: Array) -> Array:

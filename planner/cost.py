@@ -4,11 +4,13 @@
 tornado and the break-even all read the same entries, so they cannot disagree.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.commitments import Load, commitment_entries
 from planner.draws import Draws, chunks
 from planner.finance import levelised_usd_per_month, monthly_rate
 from planner.fleet import held_rate_per_s, machine_hours_per_week, machines_needed, overflow_frac
@@ -27,6 +29,8 @@ from planner.units import (
 from pricing.types import Term, TokenKind
 
 Array = NDArray[np.floating[Any]]
+
+_GENERATED = (TokenKind.OUTPUT, TokenKind.REASONING)
 
 
 def requests_per_s(draws: Draws, frame: Frame) -> Array:
@@ -76,7 +80,7 @@ def hybrid_ledger(
         if isinstance(host, RentOption)
         else _owned(host, draws, count, rate * (1.0 - overflow) / draws.column("throughput_ratio"))
     )
-    return (*own, _staff(draws, _always(frame, draws)), *_api(api, draws, frame, rate * overflow))
+    return (*own, _staff(draws, _always(frame, draws)), *_api(api, draws, frame, rate, held))
 
 
 def staged_ledger(
@@ -95,8 +99,12 @@ def base_and_overflow(option: HybridOption, frame: Frame, draws: Draws) -> Array
     return overflow_frac(requests_per_s(draws, frame), held, frame.week)
 
 
-def _api(option: ApiOption, draws: Draws, frame: Frame, rate: Array) -> tuple[Entry, ...]:
-    requests = rate * SECONDS_PER_HOUR * HOURS_PER_MONTH
+def _api(
+    option: ApiOption, draws: Draws, frame: Frame, rate: Array, held_per_s: Array | float = 0.0
+) -> tuple[Entry, ...]:
+    """The bill for what exceeds `held_per_s` in each hour [1/s], and what commitments make of it."""
+    share = 1.0 if isinstance(held_per_s, float) else overflow_frac(rate, held_per_s, frame.week)
+    requests = rate * share * SECONDS_PER_HOUR * HOURS_PER_MONTH
     drift = _drift("api_price_drift_frac_per_year", frame, draws)
     mix = _level_weights(option.cached_levels, draws.values["cached_input_frac"])
     entries = []
@@ -106,12 +114,23 @@ def _api(option: ApiOption, draws: Draws, frame: Frame, rate: Array) -> tuple[En
         per_mtok = np.divide(usd * TOKENS_PER_MTOK, tokens, out=np.zeros_like(usd), where=tokens > 0)
         basis = f"{option.matched_model}, {option.source}"
         unit = "million requests" if kind == TokenKind.REQUEST else "million tokens"
-        entries.append(running("API", f"{kind} tokens", requests * tokens / TOKENS_PER_MTOK, unit, per_mtok, basis))
-    if option.minimum_usd is not None:
-        short = np.maximum(option.minimum_usd - cash_usd(entries)[:, 1:], 0.0)
-        promised = "the promised minimum spend"
-        entries.append(running("commitment", "promised and not used up", (short > 0) * 1.0, "months", short, promised))
-    return tuple(entries)
+        entry = running("API", f"{kind} tokens", requests * tokens / TOKENS_PER_MTOK, unit, per_mtok, basis)
+        entries.append(replace(entry, basis_by_month=option.basis_by_month[index]) if option.basis_by_month else entry)
+    if option.promises is None:
+        return tuple(entries)
+    hourly = np.maximum(rate[:, :, np.newaxis] * np.array(frame.week.weights) - np.expand_dims(held_per_s, -1), 0.0)
+
+    def weighted_tokens_per_h(output_weight: float) -> Array:
+        weights = [output_weight if kind in _GENERATED else float(kind != TokenKind.REQUEST) for kind in option.kinds]
+        each = sum(w * (mix @ tokens) for w, tokens in zip(weights, option.tokens_per_request, strict=True))
+        return np.asarray(hourly * SECONDS_PER_HOUR * np.asarray(each)[:, :, np.newaxis])
+
+    load = Load(
+        usage_usd=cash_usd(entries)[:, 1:],
+        weighted_tokens_per_h=weighted_tokens_per_h,
+        hours_per_week=frame.week.hours,
+    )
+    return (*entries, *commitment_entries(option.promises, load))
 
 
 def _rent(option: RentOption, frame: Frame, draws: Draws, serving: Array) -> tuple[Entry, ...]:

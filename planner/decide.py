@@ -131,6 +131,7 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         prices=tuple(price_row(api, mid, scenario.start_month) for api in apis),
         files=inputs.files,
         verdict=_UNSAID,
+        price_lock=inputs.price_lock,
     )
     return replace(plan, verdict=make_verdict(plan))
 

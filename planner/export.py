@@ -17,9 +17,11 @@ from planner.plan import FleetSize, OptionResult, Plan
 from planner.report import render_report
 from planner.scenario import dump_scenario
 from planner.version import VERSION
+from pricing.lockfile import lock_text
 
 SCHEMA_VERSION = 1
 VERDICT_FILE, REPORT_FILE, MANIFEST_FILE = "verdict.json", "report.html", "manifest.json"
+PRICE_LOCK_FILE = "prices.lock.json"
 
 _DECIMALS = 6
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
@@ -40,6 +42,8 @@ def plan_files(plan: Plan) -> dict[str, bytes]:
         "hourly.csv": hourly_csv(plan),
         REPORT_FILE: render_report(plan).encode(),
     }
+    if plan.price_lock is not None:
+        files[PRICE_LOCK_FILE] = lock_text(plan.price_lock).encode()
     return {**files, MANIFEST_FILE: _json(_manifest(plan, files))}
 
 

@@ -9,6 +9,7 @@ from planner.ranges import Assumption
 from planner.scenario import Machine, Scenario
 from planner.workload import WeekShape, Workload
 from pricing.licences import Licence
+from pricing.lock import PriceLock
 from pricing.types import Accelerator, PurchaseOffer, RentalOffer
 
 
@@ -34,6 +35,7 @@ class Excluded:
 class PlanInputs:
     """Everything read from files and price tables. `profiles` is keyed by path as the scenario writes it.
 
+    `price_lock` holds every API rate that the plan may use, `None` without API candidates.
     `apis` are the priced models; `excluded` those that cannot serve this log, with the reason. `cards` holds the
     accelerators of the offers by id.
     """
@@ -51,6 +53,7 @@ class PlanInputs:
     licences: tuple[Licence, ...]
     defaults: tuple[Assumption, ...]
     files: tuple[InputFile, ...]
+    price_lock: PriceLock | None = None
 
     def profile_key(self, machine: Machine) -> str:
         """The profile of a candidate: its own, else the scenario's."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.capacity import CapacityCurve, FleetRules
+from planner.commitments import Promises
 from planner.fleet import Week
 from pricing.types import PurchaseOffer, RentalOffer, Term
 
@@ -28,7 +29,8 @@ class ApiOption:
 
     `tokens_per_request` and `usd_per_request` are means over the mix, of shape (kinds, cached levels, months); the
     levels are the values of `cached_input_frac` at which the mix was priced, ascending, at least one.
-    `minimum_usd` is the spend promised for each month, used or not; `None` without a commitment.
+    `basis_by_month` says for each kind and month which price layers, sources and dates its rate rests on.
+    `promises` is what has been promised for the model beside its price per token; `None` without a commitment.
     """
 
     id: str
@@ -39,7 +41,8 @@ class ApiOption:
     cached_levels: tuple[float, ...]
     tokens_per_request: Array
     usd_per_request: Array
-    minimum_usd: Array | None = None
+    basis_by_month: tuple[tuple[str, ...], ...] = ()
+    promises: Promises | None = None
 
     @property
     def kind(self) -> OptionKind:

@@ -14,6 +14,7 @@ from planner.scenario import Scenario
 from planner.schedule import CostLine
 from planner.sensitivity import TornadoBar
 from planner.workload import WorkloadSummary
+from pricing.lock import PriceLock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +159,7 @@ class Plan:
     prices: tuple[PriceRow, ...]
     files: tuple[InputFile, ...]
     verdict: Verdict
+    price_lock: PriceLock | None = None
 
     def best(self, *kinds: OptionKind) -> OptionResult | None:
         """The cheapest option of the given kinds."""

@@ -239,8 +239,8 @@ SELF_HOSTED = "self-hosted"
 class Scenario:
     """One question: this traffic, this service level, these candidates, these beliefs, from `start_month` on.
 
-    `own_prices` names a file with negotiated rates, discounts and minimum spends, `price_lock` one with the rates to
-    plan with instead of those of the installed price library; see docs/prices.md.
+    `own_prices` names a file with negotiated rates, discounts and commitments, `price_lock` one with the rates to plan
+    with instead of those of the installed price library, `quotes` a CSV with machines of your own; see docs/prices.md.
     `quality` gives pass rates by API model, or under "self-hosted" for the measured model.
     `profile` is the measured replica (path relative to the scenario file). `assumptions` replaces defaults by name.
     """
@@ -254,6 +254,7 @@ class Scenario:
     profile: str | None = None
     own_prices: str | None = None
     price_lock: str | None = None
+    quotes: str | None = None
     currency: Literal["USD"] = "USD"
     horizon_months: Annotated[int, Field(ge=1, le=120)] = 36
     fleet: Fleet = field(default_factory=Fleet)

@@ -36,7 +36,10 @@ class CostLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Entry:
-    """One kind of cost over worlds and months; the four arrays have the shape (worlds, horizon + 1)."""
+    """One kind of cost over worlds and months; the four arrays have the shape (worlds, horizon + 1).
+
+    `basis_by_month` replaces `basis` in months 1..horizon where it differs from month to month; () where it does not.
+    """
 
     category: str
     item: str
@@ -46,6 +49,7 @@ class Entry:
     unit_price_usd: Array
     cash_usd: Array
     pnl_usd: Array
+    basis_by_month: tuple[str, ...] = ()
 
 
 def cash_usd(entries: Sequence[Entry]) -> Array:
@@ -77,7 +81,7 @@ def cost_lines(option_id: str, entries: Sequence[Entry], start_month: str, world
                 unit_price_usd=float(entry.unit_price_usd[world, month]),
                 cash_usd=cash,
                 pnl_usd=pnl,
-                basis=entry.basis,
+                basis=entry.basis_by_month[month - 1] if entry.basis_by_month and month else entry.basis,
             )
 
 

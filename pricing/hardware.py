@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from planner.errors import PriceError
@@ -22,14 +22,14 @@ def purchase_offers() -> tuple[PurchaseOffer, ...]:
     return load_purchases()
 
 
-def rental_offer(offer_id: str) -> RentalOffer:
-    """The rental with this id. Raises `PriceError` with the closest ids."""
-    return _by_id(offer_id, load_rentals(), "rental")
+def rental_offer(offer_id: str, quotes: Sequence[RentalOffer] = ()) -> RentalOffer:
+    """The rental with this id; a quote goes before the table. Raises `PriceError` with the closest ids."""
+    return _by_id(offer_id, (*load_rentals(), *quotes), "rental")
 
 
-def purchase_offer(offer_id: str) -> PurchaseOffer:
-    """The purchase with this id. Raises `PriceError` with the closest ids."""
-    return _by_id(offer_id, load_purchases(), "purchase")
+def purchase_offer(offer_id: str, quotes: Sequence[PurchaseOffer] = ()) -> PurchaseOffer:
+    """The purchase with this id; a quote goes before the table. Raises `PriceError` with the closest ids."""
+    return _by_id(offer_id, (*load_purchases(), *quotes), "purchase")
 
 
 def find_accelerator(reported: str) -> Accelerator:

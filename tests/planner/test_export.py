@@ -45,7 +45,9 @@ def test_the_manifest_names_the_bytes_of_inputs_and_outputs(plan: Plan, tmp_path
         assert hashlib.sha256((tmp_path / "plan" / name).read_bytes()).hexdigest() == digest
     for file in manifest["inputs"]:
         assert hashlib.sha256((directory / file["path"]).read_bytes()).hexdigest() == file["sha256"]
-    assert set(manifest["outputs"]) == {"verdict.json", "costs.csv", "assumptions.csv", "hourly.csv", "report.html"}
+    assert set(manifest["outputs"]) == {
+        *("verdict.json", "costs.csv", "assumptions.csv", "hourly.csv", "report.html", "prices.lock.json"),
+    }
 
 
 def test_the_rows_of_costs_add_up_to_the_verdict(plan: Plan) -> None:

@@ -1,0 +1,148 @@
+"""The log's mix of requests at the prices of every candidate API model, each month of the plan at its own date."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from planner.commitments import Promises
+from planner.errors import InputError
+from planner.inputs import Excluded
+from planner.options import ApiOption, OptionKind
+from planner.scenario import Scenario
+from planner.schedule import period_start
+from planner.workload import Workload
+from pricing.api import api_bill, rate_card
+from pricing.book import Book
+from pricing.commitments import Commitment, ProvisionedUnits
+from pricing.lock import PriceLock, dated_by_sources, make_lock
+from pricing.rates import RateQuery, Resolve
+from pricing.tally import ShapeTally, tally_shapes
+from pricing.types import ApiBill, RequestShape, ShapeCount, TokenKind
+
+_MID_MONTH_DAY = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiPrices:
+    """The priced models, those that cannot serve the log with the reason, and the rates that all of this used.
+
+    `lock` is `None` where the scenario names no API model.
+    """
+
+    options: tuple[ApiOption, ...]
+    excluded: tuple[Excluded, ...]
+    lock: PriceLock | None
+
+
+def price_api_models(scenario: Scenario, workload: Workload, book: Book) -> ApiPrices:
+    """Price the log's mix of requests on every candidate model, each month at its own date (the 15th, noon UTC).
+
+    A model whose context window is too short for the log is excluded with the reason. Raises `PriceError` for a model
+    that is not known, `InputError` for commitments that cannot be planned with together.
+    """
+    figure = scenario.assumptions.get("cached_input_frac", scenario.workload.cached_input_frac)
+    levels = tuple(sorted({figure.low, figure.mid, figure.high}))
+    tallies = [tally_shapes(_shapes(workload, level)) for level in levels]
+    months = [_mid_month(scenario.start_month, month) for month in range(1, scenario.horizon_months + 1)]
+    models = scenario.candidates.api
+    priced = [_price(model, levels, tallies, months, book.resolve) for model in models]
+    queries = [RateQuery(model=model, at=at) for model in models for at in months]
+    lock = make_lock(queries, months[0].date(), book.resolve, book.commitments) if models else None
+    return ApiPrices(
+        options=tuple(
+            _promised(option, book.commitments, months) for option in priced if isinstance(option, ApiOption)
+        ),
+        excluded=tuple(option for option in priced if isinstance(option, Excluded)),
+        lock=None if lock is None else dated_by_sources(lock),
+    )
+
+
+def _price(
+    model: str,
+    levels: Sequence[float],
+    tallies: Sequence[ShapeTally],
+    months: Sequence[datetime],
+    resolve: Resolve,
+) -> ApiOption | Excluded:
+    window = rate_card(model, months[0], resolve=resolve).context_window
+    longest = tallies[0].longest_input_tokens
+    if window is not None and longest > window:
+        reason = f"takes at most {window:,} input tokens, but a request of the log has {longest:,}"
+        return Excluded(id=model, kind=OptionKind.API, reason=reason)
+    bills = [[api_bill(model, tally, at, resolve=resolve) for at in months] for tally in tallies]
+    requests = tallies[0].requests
+    present = {line.kind for row in bills for bill in row for line in bill.lines}
+    kinds = tuple(kind for kind in TokenKind if kind in present)
+    tokens = np.zeros((len(kinds), len(levels), len(months)))
+    usd = np.zeros_like(tokens)
+    for level, row in enumerate(bills):
+        for month, bill in enumerate(row):
+            for line in bill.lines:
+                place = (kinds.index(TokenKind(line.kind)), level, month)
+                tokens[place] += line.tokens / requests
+                usd[place] += float(line.cost_usd / requests)
+    first = bills[0][0]
+    return ApiOption(
+        id=model,
+        matched_model=first.matched_model,
+        source=first.source,
+        source_url=first.source_url,
+        kinds=tuple(str(kind) for kind in kinds),
+        cached_levels=tuple(levels),
+        tokens_per_request=tokens,
+        usd_per_request=usd,
+        basis_by_month=tuple(
+            tuple(_basis(kind, [row[month] for row in bills]) for month in range(len(months))) for kind in kinds
+        ),
+    )
+
+
+def _basis(kind: TokenKind, bills: Sequence[ApiBill]) -> str:
+    """Every layer that had a say in the rate of one kind, over all context tiers that the log reaches."""
+    said = dict.fromkeys(
+        str(why) for bill in bills for line in bill.lines if line.kind == kind for why in line.provenance
+    )
+    return "; ".join((bills[0].matched_model, *said))
+
+
+def _promised(option: ApiOption, commitments: Sequence[Commitment], months: Sequence[datetime]) -> ApiOption:
+    """The option with the commitments that cover it."""
+    mine = tuple(c for c in commitments if _covers(c, option.matched_model))
+    if not mine:
+        return option
+    starts = tuple(at.date().replace(day=1) for at in months)
+    reserved = [c for c in mine if isinstance(c, ProvisionedUnits)]
+    for day in starts:
+        both = [c.id for c in reserved if c.window.holds(day)]
+        if len(both) > 1:
+            raise InputError(
+                f"the provisioned commitments {' and '.join(both)} for {option.id} both hold in {day:%Y-%m}; "
+                "enter them as one with the sum of their units"
+            )
+    return replace(option, promises=Promises(commitments=mine, month_starts=starts))
+
+
+def _covers(commitment: Commitment, matched_model: str) -> bool:
+    targets = (commitment.model,) if isinstance(commitment, ProvisionedUnits) else commitment.targets
+    return matched_model in targets or matched_model.partition("/")[0] in targets
+
+
+def _shapes(workload: Workload, cached_frac: float) -> list[ShapeCount]:
+    counts = Counter(zip(workload.input_tokens.tolist(), workload.output_tokens.tolist(), strict=True))
+    return [
+        ShapeCount(
+            shape=RequestShape(
+                input_tokens=prompt, output_tokens=output, cached_input_tokens=min(round(prompt * cached_frac), prompt)
+            ),
+            count=count,
+        )
+        for (prompt, output), count in sorted(counts.items())
+    ]
+
+
+def _mid_month(start_month: str, month: int) -> datetime:
+    first = datetime.fromisoformat(period_start(start_month, month))
+    return first.replace(day=_MID_MONTH_DAY, hour=12, tzinfo=UTC)
