@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from planner.assumptions import bounds
 from planner.cost import levelised_cost_usd_per_month
-from planner.draws import Draws
-from planner.options import Frame, Option, OptionKind
+from planner.draws import Draws, draws_from, mid_values
+from planner.fleet import held_rate_per_s, machines_needed
+from planner.options import Frame, Option, OptionKind, OwnOption, RentOption
 from planner.ranges import Assumption, Range
+from planner.units import SECONDS_PER_DAY
 
 Array = NDArray[np.floating[Any]]
 
@@ -27,6 +29,7 @@ where rent and API prices both weigh."""
 _Z_90 = 1.2815515655446004  # the 90th percentile of the standard normal
 _Z_MAX = 3.0
 _BINS = 20
+_ROUNDING = 1e-9
 _MARKET = ("_price_drift_frac_per_year", "/usd_per_h", "/price_usd")
 
 
@@ -42,7 +45,11 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionRisk:
-    """One option over the draws. Regret is what it costs more than the option that is cheapest in the same draw."""
+    """One option over the draws. Regret is what it costs more than the option that is cheapest in the same draw.
+
+    `slo_held_frac` is the share of draws in which the fleet that the mid case asks for in the first month, spare
+    replicas included, still holds the service level in that month's peak hour; `None` for what is no fleet of its own.
+    """
 
     id: str
     kind: OptionKind
@@ -50,6 +57,7 @@ class OptionRisk:
     cheapest_frac: float
     mean_regret_usd_per_month: float
     p90_regret_usd_per_month: float
+    slo_held_frac: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +151,7 @@ def assess(
                 cheapest_frac=float((costs[option.id] <= cheapest).mean()),
                 mean_regret_usd_per_month=float((costs[option.id] - cheapest).mean()),
                 p90_regret_usd_per_month=float(np.quantile(costs[option.id] - cheapest, 0.9)),
+                slo_held_frac=_slo_held(option, frame, assumptions, worlds),
             )
             for option in options
         ),
@@ -163,6 +172,22 @@ def value_of_knowing(known: Array, difference_usd_per_month: Array) -> float:
     ordered = difference_usd_per_month[np.argsort(known, kind="stable")]
     informed = sum(min(0.0, float(part.sum())) for part in np.array_split(ordered, _BINS)) / ordered.size
     return max(blind - informed, 0.0)
+
+
+def _slo_held(option: Option, frame: Frame, assumptions: Sequence[Assumption], worlds: Draws) -> float | None:
+    if not isinstance(option, RentOption | OwnOption):
+        return None
+    mid = draws_from([mid_values(assumptions)])
+    replicas_name = f"{option.id}/replicas_per_machine"
+    planned = peak_per_s(mid, frame) / mid.values["throughput_ratio"]
+    machines = machines_needed(option.curve, planned, frame.rules, mid.values[replicas_name])
+    held = held_rate_per_s(option.curve, machines * np.floor(worlds.values[replicas_name]))
+    return float((held * worlds.values["throughput_ratio"] >= peak_per_s(worlds, frame) * (1 - _ROUNDING)).mean())
+
+
+def peak_per_s(draws: Draws, frame: Frame) -> Array:
+    """Request rate of the first month's peak hour [1/s], one per world."""
+    return np.asarray(draws.values["requests_per_day"] / SECONDS_PER_DAY * frame.week.peak)
 
 
 def _worth_knowing(

@@ -221,6 +221,9 @@ def _risk(plan: Plan) -> Iterator[str]:
         f"With all assumptions drawn at once ({risk.draws:,} draws), self-hosting is cheaper in {percent(cheaper)} of "
         f"them and the difference runs from {_signed(difference.p10)} to {_signed(difference.p90)} (P10 to P90)."
     )
+    held = next((o.slo_held_frac for o in risk.options if o.id == plan.options[0].id), None)
+    if held is not None:
+        yield f"Its fleet holds the service level at the first month's peak in {percent(held)} of the draws."
     best = risk.worth_knowing[0] if risk.worth_knowing else None
     if best is not None and best.worth_usd_per_month >= _WORTH_SAYING_USD_PER_MONTH:
         yield (

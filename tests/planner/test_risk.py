@@ -94,3 +94,18 @@ def test_probability_and_spread_on_paper(tmp_path_factory: pytest.TempPathFactor
     assert len(risk.worth_knowing) == 1
     assert sum(option.cheapest_frac for option in risk.options) == pytest.approx(1.0)
     assert min(option.mean_regret_usd_per_month for option in risk.options) >= 0.0
+
+
+def test_how_often_the_fleet_of_the_mid_case_is_enough(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """2.5/s need 3 replicas and get 4, which hold about 4/s: enough while 4 r >= 2.5, so for a throughput ratio r of
+    0.625 and more. With 0.5 at the 10th percentile and 1 at the middle, z = 1.2816 ln(0.625) / ln(2) = -0.869 and
+    phi(0.869) = 80.8 % of the draws. The capacity search rounds 4/s down by up to 1 %, which moves z by 0.018.
+    """
+    scenario = SCENARIO.replace("throughput_ratio = 1", "throughput_ratio = { low = 0.5, mid = 1, high = 2 }").replace(
+        "[assumptions]", f"[sampling]\ndraws = {DRAWS}\n\n[assumptions]"
+    )
+    inputs = load_inputs(write_case(tmp_path_factory.mktemp("slo"), scenario))
+    plan = make_plan(inputs, size_fleets(inputs))
+    held = {option.id: option.slo_held_frac for option in plan.risk.options}
+    assert held["openai/gpt-4o-mini"] is None
+    assert held["aws-c7a-large"] == held["cpu-1p-8c"] == pytest.approx(phi(0.869), abs=0.018)
