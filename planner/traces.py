@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from planner.errors import InputError
 from planner.trace_formats import Columns, recognise
-from planner.units import NANOSECONDS_PER_SECOND
+from planner.units import NANOSECONDS_PER_SECOND, SECONDS_PER_HOUR
 from planner.workload import Workload
 
 MEMORY_LIMIT = "1500MB"
@@ -113,6 +113,9 @@ def open_text(path: Path) -> io.TextIOWrapper:
         return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", errors="replace", newline="")
     return path.open(encoding="utf-8-sig", errors="replace", newline="")
 
+
+CLOCK_CHANGE_SLACK_S = 300.0
+"""A step back of an hour, give or take this gap between two requests, is taken for a clock that was set back."""
 
 BUCKET_REASON = "a bucket needs a start before its end, a count of requests and whole sums of tokens"
 
@@ -242,8 +245,11 @@ def _load(
     at, x, y = np.asarray(data["at"]), np.asarray(data["x"]), np.asarray(data["y"])
     notes = []
     order: slice | NDArray[np.int64] = slice(None)
-    if np.any(np.diff(at) < 0):
+    backwards = np.diff(at)[np.diff(at) < 0]
+    if backwards.size:
         notes.append("rows were not in order of arrival; they are sorted")
+        if is_date and np.any(np.abs(backwards / NANOSECONDS_PER_SECOND + SECONDS_PER_HOUR) < CLOCK_CHANGE_SLACK_S):
+            notes.append("the times go back by an hour, as when clocks are set back; write them with their UTC offset")
         order = np.argsort(at, kind="stable")
         at, x, y = at[order], x[order], y[order]
     unit_s = 1 / NANOSECONDS_PER_SECOND if is_date else columns.time_unit_s or _magnitude_unit_s(float(at[0]))

@@ -10,6 +10,7 @@ from rich.table import Table
 from planner import model_commands
 from planner.console import emit_json, log, out
 from planner.distribution import Distribution
+from planner.prefix import read_prefix_share
 from planner.traces import LogReport, check_bad_rows, read_log_with_all_bad_rows
 from planner.workload import WorkloadSummary, summarise_workload
 
@@ -34,10 +35,15 @@ def workload(
     """
     requests, report = read_log_with_all_bad_rows(file)
     summary = summarise_workload(requests)
+    prefix = read_prefix_share(file) if report.format == "mooncake" and not report.bad_rows else None
+    cached_frac = prefix.cached_frac if prefix else None
     if json:
-        emit_json({**asdict(summary), "format": report.format, "starts_at": requests.starts_at, **_rows(report)})
+        head = {"format": report.format, "starts_at": requests.starts_at, "prefix_cached_frac": cached_frac}
+        emit_json({**asdict(summary), **head, **_rows(report)})
     else:
         _show(summary, report)
+        if cached_frac is not None:
+            out.print(f"a prefix cache that never forgets holds {cached_frac:.1%} of the prompt tokens")
     check_bad_rows(file, report, allow_bad_rows)
 
 

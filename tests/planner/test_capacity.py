@@ -160,6 +160,17 @@ def test_step_times_too_slow_for_the_slo_may_be_as_many_as_the_probability_allow
         curve_held_with(profile, _even(10, 1.0), slo, probability=90, max_requests_per_s=1.0)
 
 
+@pytest.mark.parametrize(("prompt", "output"), [(100, 0), (100, 1), (1, 100)])
+def test_all_prefill_and_all_decode(prompt: int, output: int) -> None:
+    """Without output there is no TPOT to miss; with one prompt token the base step is what counts."""
+    profile = _profile(dataclasses.replace(SECOND_EACH, base_s=0.01))
+    slo = Slo(attainment_frac=1.0, ttft_s=5.0, tpot_s=0.02)
+    curve = _curve(capacity_curve(profile, _even(240, 1.0, prompt, output), slo, max_requests_per_s=1.5))
+    busy_s = 0.01 + 0.01 * prompt + 0.01 * max(output - 1, 0)
+    assert curve.busy_s_per_request == pytest.approx(busy_s)
+    assert curve.max_requests_per_s[0] == pytest.approx(1 / busy_s, rel=0.05)
+
+
 def test_prompts_beyond_the_context_window_are_a_shortfall_in_tokens() -> None:
     workload = _even(10, 1.0, prompt=5000)
     result = capacity_curve(_profile(), workload, Slo(attainment_frac=0.9), max_requests_per_s=1.0)

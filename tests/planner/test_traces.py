@@ -78,6 +78,16 @@ def test_rows_out_of_order_are_sorted_and_said(tmp_path: Path) -> None:
     assert "sorted" in report.notes[0]
 
 
+def test_a_clock_that_was_set_back_is_said(tmp_path: Path) -> None:
+    rows = "2023-10-29 02:59:50,1,1\n2023-10-29 02:00:05,1,1\n2023-10-29 03:00:00,1,1\n"
+    _, report = read_log(_file(tmp_path, HEADER + rows))
+    assert "go back by an hour" in report.notes[1]
+    with_offset = "2023-10-29 02:59:50+02:00,1,1\n2023-10-29 02:00:05+01:00,1,1\n2023-10-29 03:00:00+01:00,1,1\n"
+    workload, report = read_log(_file(tmp_path, HEADER + with_offset))
+    assert report.notes == ()
+    assert workload.arrival_s == pytest.approx([0.0, 15.0, 3610.0])
+
+
 def test_bad_rows_by_physical_line(tmp_path: Path) -> None:
     text = f'{HEADER}1,10,1\n\n2,ten,1\n3,10,1,9\n4,10\n"5",10,1\nyesterday,10,1\n6,0,1\n7,10,-1\n8,1.5,1\n'
     path = _file(tmp_path, text)
