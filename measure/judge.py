@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from measure.records import LevelRecord, RunInfo, Sensors, Session, TelemetrySample
+from measure.records import ClientBias, LevelRecord, RunInfo, Sensors, Session, TelemetrySample
 from measure.sweep import QUICK_PLAN
 from planner.profile import LevelSummary
 from planner.units import MILLISECONDS_PER_SECOND, NANOSECONDS_PER_SECOND
 
+MAX_BIAS_S = 0.0015
 MAX_BIAS_FRAC = 0.05
 MAX_OTHER_CORES = 0.25
 
@@ -23,27 +24,45 @@ def judge_levels(
 ) -> tuple[list[LevelSummary], list[str]]:
     """Invalidate levels that the client's own bias or other processes distorted.
 
-    A quick run is taken as it comes: there contention is only said, in the second list.
+    In a quick run, and where too little would remain to compute a profile from, the reasons are warnings instead (the
+    second list): then the busy machine is what was measured.
     """
     biases = {session.session: session.client_bias for session in info.sessions}
-    judged, warnings = [], []
-    for level, summary in zip(levels, summaries, strict=True):
-        reasons = list(summary.invalid_reasons)
-        bias = biases.get(level.session)
-        if bias and bias.ttft_bias_s and summary.ttft_s and bias.ttft_bias_s > MAX_BIAS_FRAC * summary.ttft_s.mean:
-            reasons.append(
-                f"the load client itself adds {bias.ttft_bias_s * MILLISECONDS_PER_SECOND:.1f} ms to a TTFT of "
-                f"{summary.ttft_s.mean * MILLISECONDS_PER_SECOND:.1f} ms"
-            )
-        others = _other_cores(level, samples, sensors)
-        if others is not None and others > MAX_OTHER_CORES:
-            text = f"other processes used {others:.1f} cores"
-            if info.plan.name == QUICK_PLAN:
-                warnings.append(f"{level.spec.level}: {text}; what was measured is this busy machine")
-            else:
-                reasons.append(text)
-        judged.append(replace(summary, valid=not reasons, invalid_reasons=tuple(reasons)))
-    return judged, warnings
+    reasons = [
+        [*_bias_reasons(summary, biases.get(level.session)), *_contention_reasons(level, samples, sensors)]
+        for level, summary in zip(levels, summaries, strict=True)
+    ]
+    undisturbed = [summary for summary, why in zip(summaries, reasons, strict=True) if not why]
+    if info.plan.name != QUICK_PLAN and len({s.target for s in undisturbed if s.valid and s.mode == "closed"}) >= 2:
+        return [_invalidate(summary, why) for summary, why in zip(summaries, reasons, strict=True)], []
+    warnings = [
+        f"{level.spec.level}: {reason}; what was measured is this busy machine"
+        for level, why in zip(levels, reasons, strict=True)
+        for reason in why
+    ]
+    return list(summaries), warnings
+
+
+def _invalidate(summary: LevelSummary, reasons: Sequence[str]) -> LevelSummary:
+    if not reasons:
+        return summary
+    return replace(summary, valid=False, invalid_reasons=(*summary.invalid_reasons, *reasons))
+
+
+def _bias_reasons(summary: LevelSummary, bias: ClientBias | None) -> list[str]:
+    if bias is None or bias.ttft_bias_s is None or summary.ttft_s is None:
+        return []
+    if bias.ttft_bias_s <= max(MAX_BIAS_S, MAX_BIAS_FRAC * summary.ttft_s.mean):
+        return []
+    bias_ms, ttft_ms = bias.ttft_bias_s * MILLISECONDS_PER_SECOND, summary.ttft_s.mean * MILLISECONDS_PER_SECOND
+    return [f"the load client itself adds {bias_ms:.1f} ms to a TTFT of {ttft_ms:.1f} ms"]
+
+
+def _contention_reasons(
+    level: LevelRecord, samples: Sequence[TelemetrySample], sensors: Sequence[Sensors]
+) -> list[str]:
+    cores = _other_cores(level, samples, sensors)
+    return [f"other processes used {cores:.1f} cores"] if cores is not None and cores > MAX_OTHER_CORES else []
 
 
 def _other_cores(level: LevelRecord, samples: Sequence[TelemetrySample], sensors: Sequence[Sensors]) -> float | None:

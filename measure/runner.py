@@ -121,8 +121,9 @@ class SweepRunner:
             rungs = [n for n in rungs if n * _WORTHWHILE_STEP < plan.longest_input_tokens]
             rungs.append(plan.longest_input_tokens)
         climbed: list[LadderPoint] = []
+        last = 0
         for rung in rungs:
-            tokens = self._climbed_before(rung, climbed) or self._fit_rung(
+            tokens = self._climbed_before(last, rung) or self._fit_rung(
                 rung, climbed, None if end_s is None else end_s - time.monotonic()
             )
             if tokens is None:
@@ -135,15 +136,15 @@ class SweepRunner:
             if summary.input_tokens is None or summary.e2e_s is None:
                 self._skip(f"ladder above {tokens} tokens", f"a prompt of {tokens} tokens did not end in {max_s:.0f} s")
                 return
+            last = tokens
             climbed.append(LadderPoint(input_tokens=summary.input_tokens.mean, request_s=summary.e2e_s.mean))
             if tokens < rung:
                 return
 
-    def _climbed_before(self, rung: int, climbed: list[LadderPoint]) -> int | None:
-        """The prompt that an earlier session ran for this rung, shortened perhaps."""
-        lower = max((point.input_tokens for point in climbed), default=0.0)
+    def _climbed_before(self, last: int, rung: int) -> int | None:
+        """The prompt above `last` that an earlier session ran for this rung, shortened perhaps."""
         done = (int(name.removeprefix("ladder-")) for name in self._finished if name.startswith("ladder-"))
-        return max((tokens for tokens in done if lower < tokens <= rung), default=None)
+        return max((tokens for tokens in done if last < tokens <= rung), default=None)
 
     def _fit_rung(self, rung: int, climbed: list[LadderPoint], left_s: float | None) -> int | None:
         """The rung, or the longest prompt below it that context and time allow; `None` if that is no step up."""

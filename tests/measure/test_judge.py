@@ -12,6 +12,7 @@ from measure.records import (
     ClientBias,
     EngineFacts,
     HostFacts,
+    LevelRecord,
     RunInfo,
     Sensors,
     Session,
@@ -21,6 +22,7 @@ from measure.records import (
 from measure.selftest import measure_client_bias
 from measure.summary import summarise_level
 from measure.sweep import grid_plan, quick_plan
+from planner.profile import LevelSummary
 from tests.measure.build import MS, level, request
 
 ENGINE = EngineFacts(
@@ -73,11 +75,26 @@ SUMMARY = summarise_level(LEVEL, [request(start_ms=0, content_ms=[40, 960])])
 CONTENDED = [sample(100, host_cpu_frac=0.9, server_cpu_s=1.0), sample(600, host_cpu_frac=0.9, server_cpu_s=1.6)]
 
 
+def later(target: float, index: int) -> tuple[LevelRecord, LevelSummary]:
+    """A calm level after the contended one."""
+    start = 10_000 * index
+    one = level(start_ms=start, end_ms=start + 1000, target=target)
+    return one, summarise_level(one, [request(start_ms=start, content_ms=[start + 40, start + 990])] * int(target))
+
+
 def test_other_processes_invalidate_a_level() -> None:
-    (judged,), warnings = judge_levels(INFO, [LEVEL], [SUMMARY], CONTENDED, [SENSORS])
-    assert judged.invalid_reasons == ("other processes used 0.5 cores",)
-    assert not judged.valid
+    calm = [later(1, 1), later(2, 2)]
+    levels, summaries = [LEVEL, *(x for x, _ in calm)], [SUMMARY, *(x for _, x in calm)]
+    judged, warnings = judge_levels(INFO, levels, summaries, CONTENDED, [SENSORS])
+    assert [x.valid for x in judged] == [False, True, True]
+    assert judged[0].invalid_reasons == ("other processes used 0.5 cores",)
     assert warnings == []
+
+
+def test_where_too_little_would_remain_contention_is_said_only() -> None:
+    (judged,), warnings = judge_levels(INFO, [LEVEL], [SUMMARY], CONTENDED, [SENSORS])
+    assert judged.valid
+    assert "0.5 cores" in warnings[0]
 
 
 def test_a_quick_run_takes_the_machine_as_it_is_and_says_so() -> None:
@@ -102,8 +119,17 @@ def test_an_undisturbed_level_and_an_unknown_server_pass(
 
 def test_a_client_that_adds_a_tenth_to_the_ttft_invalidates_the_level() -> None:
     biased = replace(INFO, sessions=(replace(SESSION, client_bias=BIAS),))
-    (judged,), _ = judge_levels(biased, [LEVEL], [SUMMARY], [], [])
-    assert judged.invalid_reasons == ("the load client itself adds 4.0 ms to a TTFT of 40.0 ms",)
+    slow = [
+        (
+            one := level(start_ms=0, end_ms=1000, target=n),
+            summarise_level(one, [request(start_ms=0, content_ms=[500, 999])] * n),
+        )
+        for n in (1, 2)
+    ]
+    levels, summaries = [LEVEL, *(x for x, _ in slow)], [SUMMARY, *(x for _, x in slow)]
+    judged, _ = judge_levels(biased, levels, summaries, [], [])
+    assert judged[0].invalid_reasons == ("the load client itself adds 4.0 ms to a TTFT of 40.0 ms",)
+    assert [x.valid for x in judged[1:]] == [True, True]  # 4 of 500 ms
     assert bias_note(biased.sessions[0]) == [
         "the load client on a null server with 8 streams: TTFT +4.00 ms, ITL +0.10%"
     ]
