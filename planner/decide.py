@@ -99,7 +99,7 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         edges = staircase_edges(hosts, frame, mid)
         found = break_even(difference, mid, worlds, search_volumes(volume), edges)
         if not found.crossings and not found.always_cheaper:
-            found = replace(found, closest=closest_approach(difference, apis, frame, mid, search_volumes(volume)))
+            found = replace(found, closest=closest_approach(difference, apis, frame, mid, search_volumes(volume)[::4]))
         bars = tornado(assumptions, difference)
     host = next((result.id for result in results if result.kind in (OptionKind.RENT, OptionKind.OWN)), None)
     sampling = scenario.sampling
