@@ -33,3 +33,10 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+
+bench: install
+	$(BIN)/python benchmarks/simulator/run.py
+	$(BIN)/breakeven validate planner/data/silicon_sample.csv.gz
+	$(BIN)/breakeven validate benchmarks/accuracy/data/vllm_rtxpro6000_llama8b/requests.jsonl
+	$(BIN)/python benchmarks/prices/run.py
+	$(BIN)/python benchmarks/client/bench.py
