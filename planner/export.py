@@ -143,6 +143,8 @@ def _option(option: OptionResult) -> dict[str, Any]:
         "cash_total_usd": option.cash_total_usd,
         "pnl_total_usd": option.pnl_total_usd,
         "usd_per_mtok": option.usd_per_mtok,
+        "usd_per_mtok_input": option.usd_per_mtok_input,
+        "usd_per_mtok_output": option.usd_per_mtok_output,
         "cash_by_month_usd": option.cash_by_month_usd,
         "pnl_by_month_usd": option.pnl_by_month_usd,
         "fleet": option.fleet and _fleet(option.fleet),

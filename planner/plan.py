@@ -69,7 +69,9 @@ class OptionResult:
     """What one option costs with every assumption at mid. `*_by_month` start with month 0.
 
     `levelised_usd_per_month` is the constant month-end payment with the same present value as the cash; options are
-    ranked by it. `usd_per_mtok` is the present value of the cost over that of all tokens (input and output).
+    ranked by it. `usd_per_mtok` is the present value of the cost over that of all tokens (input and output); the same
+    for input and output alone, where an API's bill says it or, on one's own machines, by the engine time that prompts
+    and generated tokens take, which is not their number. `None` for mixes of both sides.
     """
 
     id: str
@@ -80,6 +82,8 @@ class OptionResult:
     cash_total_usd: float
     pnl_total_usd: float
     usd_per_mtok: float
+    usd_per_mtok_input: float | None
+    usd_per_mtok_output: float | None
     cash_by_month_usd: tuple[float, ...]
     pnl_by_month_usd: tuple[float, ...]
     fleet: FleetSize | None

@@ -1,5 +1,8 @@
 """What each option comes to with every assumption at mid: totals, sizes, price paths, returns."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from planner.breakeven import VOLUME, Array
@@ -30,8 +33,10 @@ from planner.options import (
     rules_for,
 )
 from planner.plan import FleetSize, HybridSize, Investment, OptionResult, PriceChange, PriceRow, StagedSize
-from planner.schedule import cash_usd, cost_lines, period_start, pnl_usd
+from planner.schedule import Entry, cash_usd, cost_lines, period_start, pnl_usd
+from planner.steptime import prompt_s
 from planner.units import SECONDS_PER_DAY, TOKENS_PER_MTOK
+from pricing.types import TokenKind
 
 _REQUESTS_SHOWN = 1_000
 _TOLERANCE = 1e-9
@@ -43,6 +48,8 @@ def option_result(option: Option, frame: Frame, mid: Draws, inputs: PlanInputs) 
     cash, pnl = cash_usd(entries)[0], pnl_usd(entries)[0]
     rate = monthly_rate(mid.values["discount_rate_frac_per_year"][0])
     npv = float(npv_usd(cash, rate))
+    tokens = float(npv_usd(_requests_by_month(frame, mid), rate)) / TOKENS_PER_MTOK * _tokens_per_request(inputs)
+    input_frac = _input_cost_frac(option, entries, inputs)
     return OptionResult(
         id=option.id,
         kind=option.kind,
@@ -51,7 +58,9 @@ def option_result(option: Option, frame: Frame, mid: Draws, inputs: PlanInputs) 
         npv_usd=npv,
         cash_total_usd=float(cash.sum()),
         pnl_total_usd=float(pnl.sum()),
-        usd_per_mtok=npv / float(npv_usd(_tokens_by_month(frame, mid, inputs), rate)) * TOKENS_PER_MTOK,
+        usd_per_mtok=npv / float(tokens.sum()),
+        usd_per_mtok_input=None if input_frac is None else npv * input_frac / float(tokens[0]),
+        usd_per_mtok_output=None if input_frac is None else npv * (1.0 - input_frac) / float(tokens[1]),
         cash_by_month_usd=tuple(cash.tolist()),
         pnl_by_month_usd=tuple(pnl.tolist()),
         fleet=_fleet(option, frame, mid, inputs) if isinstance(option, RentOption | OwnOption) else None,
@@ -101,24 +110,43 @@ def price_row(api: ApiOption, mid: Draws, start_month: str) -> PriceRow:
     )
 
 
-def _tokens_by_month(frame: Frame, mid: Draws, inputs: PlanInputs) -> Array:
-    workload = inputs.workload
-    per_request = float(workload.input_tokens.mean() + workload.output_tokens.mean())
+def _requests_by_month(frame: Frame, mid: Draws) -> Array:
     growth = (1.0 + mid.column("growth_frac_per_month")) ** np.arange(frame.horizon_months)
-    tokens = requests_per_month(float(mid.values[VOLUME][0])) * per_request * growth[0]
-    return np.concatenate([[0.0], tokens])
+    return np.concatenate([[0.0], requests_per_month(float(mid.values[VOLUME][0])) * growth[0]])
+
+
+def _tokens_per_request(inputs: PlanInputs) -> Array:
+    """Mean input and output tokens of a request."""
+    return np.array([inputs.workload.input_tokens.mean(), inputs.workload.output_tokens.mean()])
+
+
+def _input_cost_frac(option: Option, entries: Sequence[Entry], inputs: PlanInputs) -> float | None:
+    """The part of the cost that the prompts cause: by the bill at an API, by engine time on one's own machines."""
+    if isinstance(option, ApiOption):
+        generated = (f"{TokenKind.OUTPUT} tokens", f"{TokenKind.REASONING} tokens")
+        total = float(cash_usd(entries).sum())
+        output = sum(float(entry.cash_usd.sum()) for entry in entries if entry.item in generated)
+        return 1.0 - output / total if total else None
+    if isinstance(option, RentOption | OwnOption):
+        step_time = inputs.profiles[_profile_key(option, inputs)].fit.step_time
+        lengths: Any = inputs.workload.input_tokens.astype(np.float64)  # the formula holds for arrays too
+        return min(float(np.mean(prompt_s(step_time, lengths))) / option.curve.busy_s_per_request, 1.0)
+    return None
+
+
+def _profile_key(option: RentOption | OwnOption, inputs: PlanInputs) -> str:
+    candidates = inputs.scenario.candidates
+    machines = candidates.rent if isinstance(option, RentOption) else candidates.own
+    return inputs.profile_key(next(machine for machine in machines if machine.offer == option.id))
 
 
 def _fleet(option: RentOption | OwnOption, frame: Frame, mid: Draws, inputs: PlanInputs) -> FleetSize:
-    scenario = inputs.scenario
-    machines = scenario.candidates.rent if isinstance(option, RentOption) else scenario.candidates.own
-    machine = next(machine for machine in machines if machine.offer == option.id)
     rate = float(mid.values[VOLUME][0]) / SECONDS_PER_DAY / float(mid.values["throughput_ratio"][0])
     per_machine = np.floor(mid.values[f"{option.id}/replicas_per_machine"])
     peak = rate * frame.week.peak
     week = plan_hours(option.curve, rate, inputs.week, rules_for(option, frame.rules))
     return FleetSize(
-        profile=inputs.profile_key(machine),
+        profile=_profile_key(option, inputs),
         replicas_per_machine=int(per_machine[0]),
         peak_machines=int(machines_needed(option.curve, np.array([peak]), frame.rules, per_machine)[0]),
         week=week,

@@ -64,6 +64,7 @@ def test_api_bill(plan: Plan) -> None:
     assert items == pytest.approx({"input tokens": 985.50, "output tokens": 3.942}, abs=1e-9)
     assert bill.levelised_usd_per_month == pytest.approx(989.442, abs=1e-9)
     assert bill.usd_per_mtok == pytest.approx(989.442 / (6_570 + 6.57), rel=1e-12)
+    assert (bill.usd_per_mtok_input, bill.usd_per_mtok_output) == pytest.approx((0.15, 0.60))
 
 
 def test_rent(plan: Plan) -> None:
@@ -72,6 +73,9 @@ def test_rent(plan: Plan) -> None:
     assert rent.fleet.peak_machines == 4
     assert by_category(rent, 1) == pytest.approx({"rent": 299.7088, "staff": 1000.0}, abs=1e-9)
     assert rent.levelised_usd_per_month == pytest.approx(1299.7088, abs=1e-9)
+    # this replica spends all its time on prompts, so the tokens it generates cost nothing
+    assert rent.usd_per_mtok_input == pytest.approx(1299.7088 / 6_570)
+    assert rent.usd_per_mtok_output == pytest.approx(0.0, abs=1e-9)
 
 
 def test_own(plan: Plan) -> None:
