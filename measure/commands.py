@@ -10,12 +10,13 @@ import typer
 
 from measure.architectures import find_architecture
 from measure.arrivals import Arrivals
+from measure.blocks import Quant
 from measure.endpoint import API_KEY_VARIABLE, Api, parse_endpoint
 from measure.records import TargetInfo
 from measure.report import ConsoleProgress, print_profile
 from measure.session import resume_measurement, run_measurement, write_profile
 from measure.sweep import grid_plan
-from measure.synthetic import Quant, write_synthetic_gguf
+from measure.synthetic import write_synthetic_gguf
 from planner.console import emit_json, log, out
 from planner.errors import InputError
 from planner.profile import Profile

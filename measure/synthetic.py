@@ -7,25 +7,17 @@ before anybody downloads the real one. Its text is meaningless; the file's own m
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import gguf
 import numpy as np
-from numpy.typing import NDArray
 
 from measure.architectures import Architecture
+from measure.blocks import Quant, WeightSource
 from measure.vocabulary import SPECIAL_TOKENS, Vocabulary, build_vocabulary
 
 LABEL = "synthetic, random weights"
-_WEIGHT_STD = 0.04
-_EMBEDDING_STD = 0.02
-
-
-class Quant(StrEnum):
-    """Storage of the matrices; norms stay in 32-bit floats."""
-
-    Q8_0 = "Q8_0"
+_FILE_TYPES = {Quant.Q4_K: "Q4_K_S"}  # GGUF names files by mixture; ours hold one format throughout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,20 +39,32 @@ def synthetic_name(architecture: Architecture, quant: Quant) -> str:
 def write_synthetic_gguf(path: Path, architecture: Architecture, quant: Quant, seed: int) -> SyntheticModel:
     """Write a GGUF file of that shape; the same arguments give the same bytes.
 
-    Quantised blocks are drawn directly, without a float pass. The file appears under its name only when complete.
+    Quantised blocks are drawn directly, without a float pass, and written one tensor at a time. The file appears under
+    its name only when it is complete. Raises `InputError` where the format does not suit the shape.
     """
     vocabulary = build_vocabulary(architecture.vocabulary)
+    source = WeightSource(quant, seed)
+    tensors = list(_tensors(architecture))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     writer = gguf.GGUFWriter(partial, "llama")
     _add_metadata(writer, architecture, quant)
     _add_tokenizer(writer, vocabulary)
-    rng = np.random.default_rng(seed)
-    for name, tensor, is_matrix in _tensors(architecture, rng):
-        writer.add_tensor(name, tensor, raw_dtype=gguf.GGMLQuantizationType[quant] if is_matrix else None)
+    for tensor in tensors:
+        if tensor.rows is None:
+            writer.add_tensor_info(tensor.name, (tensor.columns,), np.dtype(np.float32), 4 * tensor.columns)
+        else:
+            shape = (tensor.rows, source.row_bytes(tensor.columns))
+            kind = gguf.GGMLQuantizationType[quant]
+            writer.add_tensor_info(tensor.name, shape, np.dtype(np.uint8), shape[0] * shape[1], kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
+    writer.write_ti_data_to_file()
+    for tensor in tensors:
+        if tensor.rows is None:
+            writer.write_tensor_data(np.ones(tensor.columns, np.float32))
+        else:
+            writer.write_tensor_data(source.matrix(tensor.rows, tensor.columns))
     writer.close()
     os.replace(partial, path)
     return SyntheticModel(
@@ -76,7 +80,7 @@ def write_synthetic_gguf(path: Path, architecture: Architecture, quant: Quant, s
 def _add_metadata(writer: "gguf.GGUFWriter", architecture: Architecture, quant: Quant) -> None:
     writer.add_name(synthetic_name(architecture, quant))
     writer.add_description(f"{LABEL} in the shape of {architecture.name}; its text is meaningless")
-    writer.add_file_type(gguf.LlamaFileType[f"MOSTLY_{quant}"])
+    writer.add_file_type(gguf.LlamaFileType[f"MOSTLY_{_FILE_TYPES.get(quant, quant)}"])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     writer.add_context_length(architecture.context_tokens)
     writer.add_embedding_length(architecture.hidden)
@@ -96,25 +100,31 @@ def _add_tokenizer(writer: "gguf.GGUFWriter", vocabulary: Vocabulary) -> None:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("llama-bpe")
     writer.add_token_list(vocabulary.tokens)
-    special = [gguf.TokenType.CONTROL] * len(SPECIAL_TOKENS)
-    writer.add_token_types([gguf.TokenType.NORMAL] * vocabulary.ordinary + special)
+    kinds = [gguf.TokenType.NORMAL] * vocabulary.ordinary + [gguf.TokenType.UNUSED] * vocabulary.unused
+    writer.add_token_types(kinds + [gguf.TokenType.CONTROL] * len(SPECIAL_TOKENS))
     writer.add_token_merges(vocabulary.merges)
-    writer.add_bos_token_id(vocabulary.ordinary)
-    writer.add_eos_token_id(vocabulary.ordinary + 1)
-    writer.add_pad_token_id(vocabulary.ordinary + 2)
+    first_special = vocabulary.ordinary + vocabulary.unused
+    writer.add_bos_token_id(first_special)
+    writer.add_eos_token_id(first_special + 1)
+    writer.add_pad_token_id(first_special + 2)
     writer.add_add_bos_token(False)
 
 
-def _tensors(
-    architecture: Architecture, rng: np.random.Generator
-) -> Iterator[tuple[str, NDArray[np.uint8] | NDArray[np.float32], bool]]:
-    """Every tensor of the file as (name, data, whether it is a quantised matrix)."""
-    a = architecture
-    ones = np.ones(a.hidden, np.float32)
-    yield "token_embd.weight", _q8_0(rng, a.vocabulary, a.hidden, _EMBEDDING_STD), True
-    yield "output_norm.weight", ones, False
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tensor:
+    """A matrix, or with `rows` `None` a norm."""
+
+    name: str
+    rows: int | None
+    columns: int
+
+
+def _tensors(a: Architecture) -> Iterator[_Tensor]:
+    """Every tensor of the file in its order."""
+    yield _Tensor(name="token_embd.weight", rows=a.vocabulary, columns=a.hidden)
+    yield _Tensor(name="output_norm.weight", rows=None, columns=a.hidden)
     if not a.tied:
-        yield "output.weight", _q8_0(rng, a.vocabulary, a.hidden, _EMBEDDING_STD), True
+        yield _Tensor(name="output.weight", rows=a.vocabulary, columns=a.hidden)
     query, key = a.heads * a.head_dim, a.kv_heads * a.head_dim
     matrices = {
         "attn_q": (query, a.hidden),
@@ -126,15 +136,7 @@ def _tensors(
         "ffn_down": (a.hidden, a.feed_forward),
     }
     for layer in range(a.layers):
-        yield f"blk.{layer}.attn_norm.weight", ones, False
-        yield f"blk.{layer}.ffn_norm.weight", ones, False
+        for norm in ("attn_norm", "ffn_norm"):
+            yield _Tensor(name=f"blk.{layer}.{norm}.weight", rows=None, columns=a.hidden)
         for name, (rows, columns) in matrices.items():
-            yield f"blk.{layer}.{name}.weight", _q8_0(rng, rows, columns, _WEIGHT_STD), True
-
-
-def _q8_0(rng: np.random.Generator, rows: int, columns: int, std: float) -> NDArray[np.uint8]:
-    """Random Q8_0 blocks: a 16-bit scale, then 32 signed bytes, uniform in -128..127 (standard deviation 73.9)."""
-    blocks = np.empty((rows * columns // 32, 34), np.uint8)
-    blocks[:, 2:] = rng.integers(0, 256, (len(blocks), 32), dtype=np.uint8)
-    blocks[:, :2] = np.frombuffer(np.float16(std / 73.9).tobytes(), np.uint8)
-    return blocks.reshape(rows, columns // 32 * 34)
+            yield _Tensor(name=f"blk.{layer}.{name}.weight", rows=rows, columns=columns)

@@ -16,15 +16,13 @@ SPECIAL_TOKENS = ("<|bos|>", "<|eos|>", "<|pad|>")
 class Vocabulary:
     """Tokens in the printable spelling of byte-level BPE, and the merges that build them, best first.
 
-    The last three tokens are the special ones: begin, end and padding.
+    First the `ordinary` tokens, then `unused` ones without meaning, last the special three: begin, end and padding.
     """
 
     tokens: tuple[str, ...]
     merges: tuple[str, ...]
-
-    @property
-    def ordinary(self) -> int:
-        return len(self.tokens) - len(SPECIAL_TOKENS)
+    ordinary: int
+    unused: int
 
 
 @cache
@@ -60,14 +58,18 @@ def _halves(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
 
 
 def build_vocabulary(size: int) -> Vocabulary:
-    """The `size - 3` best ranked tokens with their merges, then three special tokens. `size` is at least 259."""
+    """`size` tokens: the best ranked ones with their merges, unused ones where the ranks do not suffice, and three
+    special ones. Raises `ValueError` below 259, the single bytes and the special tokens."""
     ranks = _ranks()
-    count = size - len(SPECIAL_TOKENS)
-    if not 256 <= count <= len(ranks):
-        raise ValueError(f"a vocabulary has 259 to {len(ranks) + len(SPECIAL_TOKENS)} tokens, not {size}")
-    chosen = sorted(ranks, key=ranks.__getitem__)[:count]
+    wanted = size - len(SPECIAL_TOKENS)
+    if wanted < 256:
+        raise ValueError(f"a vocabulary has at least {256 + len(SPECIAL_TOKENS)} tokens, not {size}")
+    chosen = sorted(ranks, key=ranks.__getitem__)[:wanted]
+    unused = [f"<|unused_{number}|>" for number in range(wanted - len(chosen))]
     merges = (_halves(token, ranks) for token in chosen if len(token) > 1)
     return Vocabulary(
-        tokens=(*(_spell(token) for token in chosen), *SPECIAL_TOKENS),
+        tokens=(*(_spell(token) for token in chosen), *unused, *SPECIAL_TOKENS),
         merges=tuple(f"{_spell(left)} {_spell(right)}" for left, right in merges),
+        ordinary=len(chosen),
+        unused=len(unused),
     )

@@ -12,13 +12,14 @@ import psutil
 import pytest
 
 from measure.architectures import find_architecture
+from measure.blocks import Quant
 from measure.engine import EngineOptions, RunningEngine, embedded_engine
 from measure.progress import LevelProgress
 from measure.records import Plan, PlannedLevel, Shape, TargetInfo
 from measure.rundir import RunDirectory
 from measure.session import resume_measurement, run_measurement, write_profile
 from measure.sweep import QUICK_PLAN
-from measure.synthetic import Quant, write_synthetic_gguf
+from measure.synthetic import write_synthetic_gguf
 from planner.errors import EngineError, InputError
 from planner.profile import LevelSummary, Scheduler, load_profile
 
