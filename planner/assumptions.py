@@ -1,5 +1,6 @@
 """Everything the plan believes without having measured it, in one list with source and date."""
 
+import difflib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -143,7 +144,8 @@ def _stated(default: Assumption, figure: Figure) -> Assumption:
 
 
 def _unknown(name: str, found: Iterable[str]) -> str:
-    return f'assumptions."{name}" is not known; there are {", ".join(sorted(found))}'
+    close = difflib.get_close_matches(name, sorted(found), n=3, cutoff=0.4)
+    return f'assumptions."{name}" is not known; closest: {", ".join(close or sorted(found))}'
 
 
 _TINY = 1e-6

@@ -51,7 +51,11 @@ def plan_scenario(path: Path) -> Plan:
 
 def show_plan(made: Plan) -> None:
     """The options, the verdict and its cautions, for reading in a terminal."""
-    table = Table("option", "kind", "USD/month", "first month", "USD/million tokens", title=made.scenario.name)
+    table = Table(title=made.scenario.name)
+    table.add_column("option", overflow="fold")
+    table.add_column("kind")
+    for heading in ("USD/month", "first month", "USD/million tokens"):
+        table.add_column(heading, justify="right")
     for option in made.options:
         table.add_row(
             describe(option),
