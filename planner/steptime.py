@@ -27,8 +27,8 @@ from planner.profile import EngineLimits, Hull, Scheduler, StepTime, StepTimeFit
 POSTERIOR_SIZE = 64
 """Alternative coefficient sets kept in a fit: enough for a 90 % interval (three sets beyond either end)."""
 
-WAITED_STEPS = 0.5
-"""Steps that a request waits in a loaded engine before its prompt starts: it arrives in the middle of one."""
+WAITED_STEPS = 1.0
+"""Steps that a request waits in a loaded closed loop: sent when another one ends, it arrives just after a step began."""
 
 LOADED_TTFT_WEIGHT = 0.2
 """Weight of a TTFT row taken under load, where its linear form is only a guess, against 1 for a request alone."""
@@ -163,9 +163,9 @@ def predict_level(
 ) -> LevelPrediction:
     """Mean TTFT and TPOT of a closed loop by the identities in the module's docstring.
 
-    The TTFT of a loaded engine is that of a lone request plus the decoding of others during its prompt steps and half a
-    step of waiting. With more requests in flight than the engine takes, the rest wait in turn: (N - max_sequences) / N
-    of a request's life.
+    The TTFT of a loaded engine is that of a lone request plus one step of the others, and what the others decode and
+    prefill during its own prompt steps. With more requests in flight than the engine takes, the rest wait in turn:
+    (N - max_sequences) / N of a request's life.
     """
     i, o = input_tokens, output_tokens
     running = min(max(concurrency, 1.0), float(limits.max_sequences))
@@ -173,9 +173,11 @@ def predict_level(
     resident_s = step_time.per_resident_token_s * (i + o / 2)
     tpot_s = step_time.base_s + decode_s(step_time, d) + resident_s * d + prompts * prompt_s(step_time, i)
     others_s = decode_s(step_time, d - 1) + resident_s * (d - 1)
+    if running > 1:
+        others_s += prompts * max(running - 2, 0.0) / (running - 1) * prompt_s(step_time, i)
     ttft_s = lone_ttft_s(step_time, limits, i) + _prompt_steps(i, limits) * others_s
     if running > 1:
-        ttft_s += WAITED_STEPS * tpot_s
+        ttft_s += WAITED_STEPS * (step_time.base_s + others_s)
     queue_s = (max(concurrency, 1.0) / running - 1) * (ttft_s + max(o - 1, 0.0) * tpot_s)
     return LevelPrediction(ttft_s=ttft_s + queue_s, tpot_s=tpot_s)
 
