@@ -28,7 +28,7 @@ POSTERIOR_SIZE = 64
 """Alternative coefficient sets kept in a fit: enough for a 90 % interval (three sets beyond either end)."""
 
 WAITED_STEPS = 1.0
-"""Steps that a request waits in a loaded closed loop: sent when another one ends, it arrives just after a step began."""
+"""Steps that a request waits in a loaded closed loop: sent when another ends, it arrives just after a step began."""
 
 LOADED_TTFT_WEIGHT = 0.2
 """Weight of a TTFT row taken under load, where its linear form is only a guess, against 1 for a request alone."""
