@@ -53,13 +53,11 @@ def show_plan(made: Plan) -> None:
     """The options, the verdict and its cautions, for reading in a terminal."""
     table = Table(title=made.scenario.name)
     table.add_column("option", overflow="fold")
-    table.add_column("kind")
     for heading in ("USD/month", "first month", "USD/million tokens"):
         table.add_column(heading, justify="right")
     for option in made.options:
         table.add_row(
             describe(option),
-            str(option.kind),
             usd(option.levelised_usd_per_month),
             usd(option.first_month_usd),
             f"{option.usd_per_mtok:.4f}",
