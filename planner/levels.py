@@ -181,7 +181,7 @@ def _least_absolute(rows: Floats, measured: Floats) -> Floats:
 
 
 def _running_limits(points: Sequence[LoadPoint]) -> dict[tuple[float, float], float]:
-    """Per shape how many sequences ran at most; infinite where the top level shows no queue.
+    """Per shape how many sequences ran at most, not fewer than at the level below; infinite without a queue at the top.
 
     1024 in flight with a surplus of 10 s in a life of 40 s: 768 ran.
     """
@@ -199,7 +199,7 @@ def _running_limits(points: Sequence[LoadPoint]) -> dict[tuple[float, float], fl
         surplus_s = top.ttft_s - expected_s
         life_s = top.ttft_s + (shape[1] - 1) * (top.tpot_s or 0.0)
         if top.ttft_s > QUEUE_RISE * expected_s and surplus_s > QUEUE_SHARE * life_s:
-            limits[shape] = top.concurrency * (1 - surplus_s / life_s)
+            limits[shape] = max(top.concurrency * (1 - surplus_s / life_s), below.concurrency)
     return limits
 
 

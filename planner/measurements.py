@@ -167,7 +167,7 @@ def read_request_log(path: Path) -> RequestLog:
     meta, notes = _engine_arguments(path)
     running = meta.get("max_num_seqs")
     if not running:
-        began = np.where(np.isnan(scheduled), queued, scheduled)
+        began = np.where(np.isnan(scheduled), first, scheduled)
         running = _most_at_once(began, last)
         notes.append(f"no limit of running sequences given; {running} ran at once at most and are taken as the limit")
     if not meta.get("max_num_batched_tokens"):

@@ -132,6 +132,13 @@ def test_too_few_points_is_one_sentence(tmp_path: Path) -> None:
         validate_levels(read_level_table(path))
 
 
+def test_a_queue_longer_than_the_run_leaves_the_level_below_running() -> None:
+    """One shape whose top level waits almost all its life: the level below still counts as running, not as queued."""
+    points = [_point(4, 1000, 2, 0.1, 0.01), _point(8, 1000, 2, 0.12, 0.01), _point(16, 1000, 2, 90.0, 0.01)]
+    forecast = fit_levels(points).forecast(concurrency=8, input_tokens=1000, output_tokens=2)
+    assert forecast.ttft_s.mid_s == pytest.approx(0.12, rel=0.2)
+
+
 def test_a_table_without_the_columns(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("a,b\n1,2\n")
