@@ -10,7 +10,9 @@ from rich.table import Table
 from planner import model_commands
 from planner.console import emit_json, log, out
 from planner.distribution import Distribution
+from planner.errors import InputError
 from planner.prefix import read_prefix_share
+from planner.presets import PREFIX, preset_workload, write_log
 from planner.traces import LogReport, check_bad_rows, read_log_with_all_bad_rows
 from planner.workload import WorkloadSummary, summarise_workload
 
@@ -25,14 +27,30 @@ def register(app: typer.Typer) -> None:
 
 
 def workload(
-    file: Annotated[Path, typer.Argument(help="Request log: CSV or JSONL, plain or gz, one request a row.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="Request log: CSV, JSONL or Parquet, plain, gz or zst. Or preset:NAME, with --out."),
+    ],
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
     allow_bad_rows: Annotated[int, typer.Option(min=0, help="Rows that may be left out.")] = 0,
+    written: Annotated[Path | None, typer.Option("--out", help="Where a preset's requests are written as CSV.")] = None,
+    rate: Annotated[float, typer.Option(help="A preset's mean requests per second.")] = 1.0,
+    requests_wanted: Annotated[int, typer.Option("--requests", help="How many requests a preset has.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="A preset's seed.")] = 1,
 ) -> None:
     """Read a request log: counts, token percentiles, burstiness, and every row that cannot be used.
 
+    Without a log, `preset:interactive-chat` and its like draw one from a published catalogue.
+
     Example: breakeven workload examples/azure_code_2023.csv --json
     """
+    name = str(file)
+    if name.startswith(PREFIX):
+        drawn = preset_workload(name.removeprefix(PREFIX), requests=requests_wanted, requests_per_s=rate, seed=seed)
+        if written is None:
+            raise InputError(f"{name} needs a place for its requests: add --out FILE.csv")
+        write_log(written, drawn)
+        file = written
     requests, report = read_log_with_all_bad_rows(file)
     summary = summarise_workload(requests)
     prefix = read_prefix_share(file) if report.format == "mooncake" and not report.bad_rows else None
