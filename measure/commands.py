@@ -1,6 +1,5 @@
 """`breakeven measure` and `breakeven profile`."""
 
-import os
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,8 @@ import typer
 from measure.architectures import find_architecture
 from measure.arrivals import Arrivals
 from measure.blocks import Quant
-from measure.endpoint import API_KEY_VARIABLE, Api, parse_endpoint
+from measure.endpoint import Api, parse_endpoint
+from measure.probe import USUAL_PORTS, local_servers
 from measure.records import TargetInfo
 from measure.report import ConsoleProgress, print_profile
 from measure.session import resume_measurement, run_measurement, write_profile
@@ -48,6 +48,9 @@ def register(app: typer.Typer) -> None:
 def measure(
     endpoint: Annotated[
         str | None, typer.Option(help="An OpenAI-compatible server, for example http://127.0.0.1:8000")
+    ] = None,
+    launch: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="Start the server at --endpoint with this, and stop it after.")
     ] = None,
     gguf: Annotated[Path | None, typer.Option(help="A model file for the embedded engine.")] = None,
     synthetic: Annotated[
@@ -100,6 +103,7 @@ def measure(
         directory = directory or Path("runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         target = _target(
             endpoint=endpoint,
+            launch=launch,
             gguf=gguf,
             synthetic=synthetic,
             model=model,
@@ -160,9 +164,22 @@ def _parse_rates(text: str | None) -> list[float]:
     return numbers
 
 
+def _offer() -> str:
+    """What could be measured here, as the answer to a command without a target."""
+    found = [f"--endpoint {server.url.removesuffix('/v1')}" for server in local_servers()]
+    if found:
+        return f"no target given; servers answer on this machine, measure one with {' or '.join(found)}"
+    ports = ", ".join(map(str, USUAL_PORTS))
+    return (
+        f"no target given and no server answers on this machine's usual ports ({ports}); "
+        "start one and give --endpoint URL, or try the embedded engine with --synthetic SmolLM2-135M"
+    )
+
+
 def _target(
     *,
     endpoint: str | None,
+    launch: str | None,
     gguf: Path | None,
     synthetic: str | None,
     model: str | None,
@@ -171,11 +188,16 @@ def _target(
     context_tokens: int,
     port: int | None,
 ) -> TargetInfo:
-    if sum(x is not None for x in (endpoint, gguf, synthetic)) != 1:
-        raise InputError("give one target: --endpoint URL, --gguf FILE, --synthetic NAME, or --resume RUN_DIR")
+    given = [x for x in (endpoint, gguf, synthetic) if x is not None]
+    if len(given) > 1:
+        raise InputError("give one target: --endpoint URL, --gguf FILE or --synthetic NAME")
+    if launch is not None and endpoint is None:
+        raise InputError("--launch needs --endpoint with the address at which the command's server will answer")
+    if not given:
+        raise InputError(_offer())
     if endpoint is not None:
-        parse_endpoint(endpoint, os.environ.get(API_KEY_VARIABLE))
-        return TargetInfo(kind="endpoint", location=endpoint, model=model, api=api.value)
+        parse_endpoint(endpoint)
+        return TargetInfo(kind="endpoint", location=endpoint, model=model, api=api.value, launch=launch)
     file = gguf if gguf is not None else synthetic_model(synthetic or "", Path("runs") / "models")
     return TargetInfo(
         kind="gguf",

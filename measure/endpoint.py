@@ -38,6 +38,10 @@ class Endpoint:
     def host_header(self) -> str:
         return f"{self.host}:{self.port}"
 
+    @property
+    def is_local(self) -> bool:
+        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+
     def headers(self) -> dict[str, str]:
         """Header fields of every request, the API key among them where there is one."""
         fields = {"Host": self.host_header, "Accept": "text/event-stream", "Content-Type": "application/json"}

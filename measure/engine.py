@@ -59,7 +59,7 @@ class RunningEngine:
         code = self.process.poll()
         if code is None:
             return None
-        return f"the embedded engine ended {_exit_words(code)}; last line of {self.log}: {_last_line(self.log)}"
+        return f"the embedded engine ended {exit_words(code)}; last line of {self.log}: {last_line(self.log)}"
 
 
 @contextmanager
@@ -138,7 +138,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, options: Engi
         code = process.poll()
         if code is not None:
             raise EngineError(
-                f"the embedded engine ended {_exit_words(code)} while loading {options.model}: {_last_line(log)} "
+                f"the embedded engine ended {exit_words(code)} while loading {options.model}: {last_line(log)} "
                 f"(full log: {log}); try another file, or fewer slots and a shorter context if memory is short"
             )
         if _is_ready(port):
@@ -214,13 +214,14 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _exit_words(code: int) -> str:
+def exit_words(code: int) -> str:
+    """A process's exit code in words."""
     if code < 0:
         return f"by signal {signal.Signals(-code).name}"
     return f"with exit code {code}"
 
 
-def _last_line(log: Path) -> str:
+def last_line(log: Path) -> str:
     """The last line that llama.cpp marked as an error, else the last line."""
     size = log.stat().st_size
     with log.open("rb") as file:

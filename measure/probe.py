@@ -5,9 +5,11 @@ import ssl
 from typing import Any
 
 import orjson
+import psutil
 
 from measure.endpoint import API_KEY_VARIABLE, Endpoint
 from measure.records import EngineFacts
+from measure.synthetic import LABEL
 from planner.errors import EngineError, InputError
 
 _TIMEOUT_S = 10.0
@@ -35,6 +37,36 @@ def get_json(endpoint: Endpoint, path: str) -> tuple[int, Any]:
         return response.status, None
 
 
+USUAL_PORTS = (8000, 30000, 8080, 11434, 1234)  # vLLM, SGLang, llama-server, Ollama, LM Studio
+
+
+def is_answering(endpoint: Endpoint) -> bool:
+    """Whether the model list comes back with HTTP 200."""
+    try:
+        status, _ = get_json(endpoint, f"{endpoint.base_path}/models")
+    except OSError:
+        return False
+    return status == 200
+
+
+def local_servers() -> list[Endpoint]:
+    """OpenAI-compatible servers on this machine's usual ports."""
+    candidates = (Endpoint(host="127.0.0.1", port=port, is_tls=False, base_path="/v1") for port in USUAL_PORTS)
+    return [endpoint for endpoint in candidates if is_answering(endpoint)]
+
+
+def listening_pid(endpoint: Endpoint) -> int | None:
+    """The process that listens on the endpoint's port, if the endpoint is on this machine and its owner is us."""
+    if not endpoint.is_local:
+        return None
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.AccessDenied:
+        return None
+    owners = (c.pid for c in connections if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr[1] == endpoint.port)
+    return next((pid for pid in owners if pid is not None), None)
+
+
 def probe_server(endpoint: Endpoint, wanted_model: str | None) -> EngineFacts:
     """Model, limits and make of a server, from `/models` and from llama.cpp's `/props`.
 
@@ -60,14 +92,15 @@ def probe_server(endpoint: Endpoint, wanted_model: str | None) -> EngineFacts:
         version=str(props.get("build_info") or "unknown"),
         flags={},
         model=model,
-        is_synthetic=False,
+        is_synthetic=LABEL in model,
         load_time_s=None,
-        pid=None,
+        pid=listening_pid(endpoint),
         context_tokens=_positive(slot_context) or _positive(entry.get("max_model_len")),
         slots=_positive(props.get("total_slots")),
         step_token_budget=None,
         weights_file_bytes=None,
         kv_bytes_per_token=None,
+        notes=() if endpoint.is_local else ("the machine described is the load client's; the server is another one",),
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from measure.endpoint import parse_endpoint
 from measure.judge import bias_note, judge_levels
 from measure.records import EngineFacts, LevelRecord, RequestRecord, RunInfo, Sensors, Session, TelemetrySample
 from measure.summary import summarise_level
@@ -39,6 +40,8 @@ def build_profile(
         raise InputError("the run has no session yet: the server never came up; start it with --resume")
     session = info.sessions[-1]
     levels = [level for level in levels if level.spec.shape != WARM_UP_SHAPE]
+    if info.target.kind == "endpoint" and not parse_endpoint(info.target.location).is_local:
+        telemetry = ()  # it describes the load client's machine
     samples = [entry for entry in telemetry if isinstance(entry, TelemetrySample)]
     sensors = [entry for entry in telemetry if isinstance(entry, Sensors)]
     summaries, warnings = judge_levels(info, levels, _summaries(levels, requests), samples, sensors)
@@ -193,7 +196,10 @@ def _power(
         loaded_w = _mean_power_w(samples, windows, scope)
         if idle_w is not None and loaded_w is not None:
             return Power(scope="gpu" if scope == "gpu" else "cpu-package", idle_w=idle_w, loaded_w=loaded_w)
-    missing["power"] = "; ".join(v for k, v in reasons.items() if k != "server") or "no power sensor was sampled"
+    missing["power"] = (
+        "; ".join(v for k, v in reasons.items() if k != "server")
+        or "no power sensor was sampled on the server's machine"
+    )
     return None
 
 

@@ -262,6 +262,7 @@ class TargetInfo:
     slots: int | None = None
     context_tokens: int | None = None
     port: int | None = None
+    launch: str | None = None  # the command that starts the server at `location`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

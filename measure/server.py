@@ -8,6 +8,7 @@ from pathlib import Path
 
 from measure.endpoint import API_KEY_VARIABLE, Api, Dialect, Endpoint, parse_endpoint
 from measure.engine import EngineOptions, embedded_engine
+from measure.launch import launched_server
 from measure.probe import probe_server
 from measure.progress import Progress
 from measure.records import EngineFacts, TargetInfo
@@ -28,10 +29,14 @@ def running_server(target: TargetInfo, directory: Path, progress: Progress) -> I
     """Reach the server of `target`, or start the embedded engine on its file for the time of the block."""
     if target.kind == "endpoint":
         endpoint = parse_endpoint(target.location, os.environ.get(API_KEY_VARIABLE))
-        facts = probe_server(endpoint, target.model)
-        is_llama = facts.name.startswith("llama.cpp")
-        dialect = Dialect(api=Api(target.api), model=facts.model, cache_prompt_field=is_llama)
-        yield RunningServer(endpoint=endpoint, dialect=dialect, facts=facts, obituary=lambda: None)
+        if target.launch is None:
+            yield _reach(endpoint, target)
+            return
+        progress.note(f"launching {target.launch}; waiting for an answer at {endpoint.url}")
+        with launched_server(target.launch, endpoint, directory) as launched:
+            server = _reach(endpoint, target)
+            facts = replace(server.facts, load_time_s=launched.load_time_s, pid=launched.process.pid)
+            yield replace(server, facts=facts, obituary=launched.obituary)
         return
     defaults = EngineOptions(model=Path(target.location))
     options = replace(
@@ -47,3 +52,10 @@ def running_server(target: TargetInfo, directory: Path, progress: Progress) -> I
             progress.note(note)
         dialect = Dialect(api=Api(target.api), model=facts.model, cache_prompt_field=True)
         yield RunningServer(endpoint=engine.endpoint, dialect=dialect, facts=facts, obituary=engine.obituary)
+
+
+def _reach(endpoint: Endpoint, target: TargetInfo) -> RunningServer:
+    facts = probe_server(endpoint, target.model)
+    is_llama = facts.name.startswith("llama.cpp")
+    dialect = Dialect(api=Api(target.api), model=facts.model, cache_prompt_field=is_llama)
+    return RunningServer(endpoint=endpoint, dialect=dialect, facts=facts, obituary=lambda: None)

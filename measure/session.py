@@ -33,13 +33,13 @@ def run_measurement(target: TargetInfo, plan: Plan, directory: Path, *, seed: in
     info = RunInfo(
         schema_version=SCHEMA_VERSION, tool_version=VERSION, seed=seed, plan=plan, target=target, sessions=()
     )
-    run.write_info(info)
-    return _measure(run, progress)
+    return _measure(run, info, progress)
 
 
 def resume_measurement(directory: Path, *, progress: Progress) -> Profile:
     """Continue a run; finished levels are not repeated."""
-    return _measure(RunDirectory(directory), progress)
+    run = RunDirectory(directory)
+    return _measure(run, run.read_info(), progress)
 
 
 def write_profile(directory: Path) -> tuple[Profile, list[str]]:
@@ -52,9 +52,10 @@ def write_profile(directory: Path) -> tuple[Profile, list[str]]:
     return profile, run.dropped
 
 
-def _measure(run: RunDirectory, progress: Progress) -> Profile:
+def _measure(run: RunDirectory, info: RunInfo, progress: Progress) -> Profile:
+    """One session. The directory becomes a run only when the server answers."""
     started_s = time.monotonic()
-    info = run.read_info()
+    run.path.mkdir(parents=True, exist_ok=True)
     number = 1 + max((session.session for session in info.sessions), default=0)
     try:
         with running_server(info.target, run.path, progress) as server:
@@ -65,6 +66,7 @@ def _measure(run: RunDirectory, progress: Progress) -> Profile:
                 engine=server.facts,
                 host=host_facts(),
             )
+            run.write_info(info)
             run.update_session(session)
             with (
                 telemetry(run.telemetry_file, session=number, server_pid=server.facts.pid),

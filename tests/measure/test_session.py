@@ -159,6 +159,12 @@ def test_a_directory_that_holds_a_run_is_not_overwritten(model: Path, tmp_path: 
         run_measurement(target(model), PLAN, tmp_path, seed=1, progress=Watcher())
 
 
+def test_a_start_that_failed_leaves_the_directory_free(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no model file"):
+        run_measurement(target(tmp_path / "nothing.gguf"), PLAN, tmp_path, seed=1, progress=Watcher())
+    assert not RunDirectory(tmp_path).exists()
+
+
 def test_engine_refusals_are_one_sentence(model: Path, tmp_path: Path) -> None:
     def start(**options: object) -> None:
         with embedded_engine(EngineOptions(**({"model": model, "context_tokens": 256} | options)), tmp_path):  # type: ignore[arg-type]
