@@ -53,7 +53,7 @@ def main() -> None:
     facts = {
         "build": " ".join(map(str, xllamacpp.BUILD_INFO.values())),
         "system": xllamacpp.get_system_info(),
-        "devices": [device["description"] for device in xllamacpp.get_device_info()],
+        "can_use_gpu": any("GPU" in device["type"].name for device in xllamacpp.get_device_info()),
         "step_token_budget": params.n_batch,
     }
     Path(options["facts"]).write_text(json.dumps(facts))

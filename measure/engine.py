@@ -18,6 +18,7 @@ from measure.endpoint import Endpoint
 from measure.host import usable_cores
 from measure.modelfile import ModelFile, read_model_file
 from measure.records import EngineFacts
+from measure.telemetry import GpuReader
 from planner.errors import EngineError
 
 LOOPBACK = "127.0.0.1"
@@ -168,6 +169,12 @@ def _facts(
     notes = []
     if "AVX512 = 1" not in system and _host_has_avx512():
         notes.append("the engine's build uses AVX2 only, this CPU could do AVX-512: a native build may be faster")
+    gpus = GpuReader().names
+    if gpus and not said["can_use_gpu"]:
+        notes.append(
+            f"THE GPU IS NOT USED: this build of the engine runs on the CPU only, the machine has {', '.join(gpus)}; "
+            "install a GPU build of xllamacpp, or measure another server with --endpoint"
+        )
     budget = said["step_token_budget"]
     assert isinstance(budget, int)
     return EngineFacts(

@@ -35,12 +35,11 @@ def judge_levels(
     undisturbed = [summary for summary, why in zip(summaries, reasons, strict=True) if not why]
     if info.plan.name != QUICK_PLAN and len({s.target for s in undisturbed if s.valid and s.mode == "closed"}) >= 2:
         return [_invalidate(summary, why) for summary, why in zip(summaries, reasons, strict=True)], []
-    warnings = [
-        f"{level.spec.level}: {reason}; what was measured is this busy machine"
-        for level, why in zip(levels, reasons, strict=True)
-        for reason in why
-    ]
-    return list(summaries), warnings
+    disturbed = [f"{level.spec.level} ({'; '.join(why)})" for level, why in zip(levels, reasons, strict=True) if why]
+    if not disturbed:
+        return list(summaries), []
+    count = f"{len(disturbed)} of {len(levels)} levels"
+    return list(summaries), [f"what was measured is a busy machine, at {count}: {', '.join(disturbed)}"]
 
 
 def _invalidate(summary: LevelSummary, reasons: Sequence[str]) -> LevelSummary:

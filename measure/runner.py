@@ -177,7 +177,8 @@ class SweepRunner:
             spec = grid_spec(point, self._plan, expected_request_s=expected_s, share_s=share_s)
             if spec is None:
                 self._skip(
-                    point.level, f"requests of about {expected_s:.1f} s do not fit into the {share_s:.1f} s left for it"
+                    point.level,
+                    f"two requests of about {expected_s:.1f} s each do not fit into the {share_s:.1f} s left for it",
                 )
                 continue
             await self._hold(client, spec, expected_s)
