@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from planner.errors import InputError
 from planner.profile import EngineLimits, Hull, Profile, Scheduler, StepTime
 from planner.simulator import SimResult, simulate
-from planner.steptime import lone_ttft_s, step_s
+from planner.step_cost import lone_ttft_s, step_s
 from planner.workload import WeekShape, Workload, at_rate, burst_sample
 
 MAX_REPLICAS = 256

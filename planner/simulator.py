@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from planner.profile import EngineLimits, Scheduler, StepTime
 from planner.sim_engine import run_fleet
-from planner.steptime import decode_s
+from planner.step_cost import decode_s
 from planner.workload import Workload
 
 

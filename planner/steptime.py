@@ -23,6 +23,18 @@ from scipy.optimize import nnls
 
 from planner.errors import InputError
 from planner.profile import EngineLimits, Hull, Scheduler, StepTime, StepTimeFit
+from planner.step_cost import decode_s, lone_ttft_s, prompt_s, prompt_steps
+
+__all__ = [
+    "LevelPrediction",
+    "LoadPoint",
+    "decode_s",
+    "fit_step_time",
+    "hull_of",
+    "lone_ttft_s",
+    "predict_level",
+    "prompt_s",
+]
 
 POSTERIOR_SIZE = 64
 """Alternative coefficient sets kept in a fit: enough for a 90 % interval (three sets beyond either end)."""
@@ -49,64 +61,6 @@ class LoadPoint:
     ttft_s: float
     tpot_s: float | None
     weight: float = 1.0
-
-
-def decode_s(step_time: StepTime, sequences: float) -> float:
-    """Seconds that decoding one token for each of `sequences` adds to a step; 0 for none.
-
-    A curve through (1, 0.0) and (4, 0.006) gives 0.002 s at 2 sequences and 0.008 s at 5.
-    """
-    if sequences <= 0:
-        return 0.0
-    curve = step_time.decode_curve
-    if not curve:
-        return step_time.per_sequence_s * sequences + step_time.per_sqrt_sequence_s * math.sqrt(sequences)
-    if sequences <= curve[0][0] or len(curve) == 1:
-        return curve[0][1]
-    right = next((k for k in range(1, len(curve)) if sequences <= curve[k][0]), len(curve) - 1)
-    (d0, t0), (d1, t1) = curve[right - 1], curve[right]
-    return t0 + (t1 - t0) * (sequences - d0) / (d1 - d0)
-
-
-def step_s(
-    step_time: StepTime,
-    *,
-    prefill_tokens: float,
-    sequences: float,
-    resident_tokens: float,
-    attention_pairs: float,
-    context_cubes: float = 0.0,
-) -> float:
-    """Duration of one engine step in seconds, as `StepTime` defines it.
-
-    With base 5 ms, 0.1 ms a prompt token, 1 ms a sequence: 100 prompt tokens beside 4 sequences take 19 ms.
-    """
-    return (
-        step_time.base_s
-        + step_time.per_prefill_token_s * prefill_tokens
-        + decode_s(step_time, sequences)
-        + step_time.per_resident_token_s * resident_tokens
-        + step_time.per_attention_pair_s * attention_pairs
-        + step_time.per_squared_context_s * context_cubes / 3
-    )
-
-
-def prompt_s(step_time: StepTime, input_tokens: float) -> float:
-    """What a whole prompt adds to its steps: prefill * I + pair * I^2 / 2 + squared_context * I^3 / 3.
-
-    1000 tokens at 1 ms each and 1 us a pair take 1.5 s.
-    """
-    return (
-        step_time.per_prefill_token_s * input_tokens
-        + step_time.per_attention_pair_s * input_tokens**2 / 2
-        + step_time.per_squared_context_s * input_tokens**3 / 3
-    )
-
-
-def lone_ttft_s(step_time: StepTime, limits: EngineLimits, input_tokens: float) -> float:
-    """TTFT of a request that has the engine to itself: overhead + steps * base + prompt(I)."""
-    steps = _prompt_steps(input_tokens, limits)
-    return step_time.request_overhead_s + steps * step_time.base_s + prompt_s(step_time, input_tokens)
 
 
 def fit_step_time(
@@ -175,7 +129,7 @@ def predict_level(
     others_s = decode_s(step_time, d - 1) + resident_s * (d - 1)
     if running > 1:
         others_s += prompts * max(running - 2, 0.0) / (running - 1) * prompt_s(step_time, i)
-    ttft_s = lone_ttft_s(step_time, limits, i) + _prompt_steps(i, limits) * others_s
+    ttft_s = lone_ttft_s(step_time, limits, i) + prompt_steps(i, limits) * others_s
     if running > 1:
         ttft_s += WAITED_STEPS * (step_time.base_s + others_s)
     queue_s = (max(concurrency, 1.0) / running - 1) * (ttft_s + max(o - 1, 0.0) * tpot_s)
@@ -253,7 +207,7 @@ class _Form:
 
     def _ttft_row(self, point: LoadPoint) -> NDArray[np.float64]:
         i, o = point.input_tokens, point.output_tokens
-        steps = _prompt_steps(i, self.limits)
+        steps = prompt_steps(i, self.limits)
         wait = WAITED_STEPS if point.concurrency > 1 else 0.0
         others = _others(point.concurrency, i, o, wait, self.limits)[1] - 1
         decode = self._decode_features(others) if others > 0 else np.zeros(self.active.size - _DECODE)
@@ -290,10 +244,6 @@ def _check(points: Sequence[LoadPoint]) -> None:
         )
 
 
-def _prompt_steps(input_tokens: float, limits: EngineLimits) -> int:
-    return max(1, math.ceil(input_tokens / limits.step_token_budget))
-
-
 def _others(
     concurrency: float, input_tokens: float, output_tokens: float, waited_steps: float, limits: EngineLimits
 ) -> tuple[float, float]:
@@ -305,7 +255,7 @@ def _others(
     decodes = max(output_tokens - 1, 0.0)
     if decodes == 0:
         return others, 1.0
-    steps = _prompt_steps(input_tokens, limits)
+    steps = prompt_steps(input_tokens, limits)
     return others / (waited_steps + decodes), 1 + others * decodes / (waited_steps + steps + decodes)
 
 

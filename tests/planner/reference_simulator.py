@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from planner.profile import EngineLimits, Scheduler, StepTime
-from planner.steptime import step_s
+from planner.step_cost import step_s
 
 
 @dataclass

@@ -7,7 +7,8 @@ import pytest
 
 from planner.errors import InputError
 from planner.profile import EngineLimits, Scheduler, StepTime
-from planner.steptime import LoadPoint, decode_s, fit_step_time, lone_ttft_s, predict_level, step_s
+from planner.step_cost import decode_s, lone_ttft_s, step_s
+from planner.steptime import LoadPoint, fit_step_time, predict_level
 
 PAGED = EngineLimits(
     scheduler=Scheduler.PAGED,
