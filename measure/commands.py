@@ -14,6 +14,7 @@ from measure.endpoint import Api, parse_endpoint
 from measure.probe import USUAL_PORTS, local_servers
 from measure.records import TargetInfo
 from measure.report import ConsoleProgress, print_profile
+from measure.rundir import pack_run
 from measure.session import resume_measurement, run_measurement, write_profile
 from measure.sweep import grid_plan
 from measure.synthetic import write_synthetic_gguf
@@ -78,6 +79,9 @@ def measure(
     ] = None,
     directory: Annotated[Path | None, typer.Option("--out", help="Run directory to write.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue this run directory.")] = None,
+    pack: Annotated[
+        bool, typer.Option("--pack", help="Also write the run as one archive beside its directory.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the levels as one JSON object.")] = False,
 ) -> None:
     """Measure a server or a model file, and keep every request.
@@ -114,6 +118,8 @@ def measure(
         )
         chosen = secrets.randbelow(2**31) if seed is None else seed
         result = run_measurement(target, plan, directory, seed=chosen, progress=progress)
+    if pack:
+        log.print(f"  packed: {pack_run(directory)}", markup=False)
     _show(result, directory, as_json=json)
 
 

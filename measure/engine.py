@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -37,7 +37,8 @@ and TPOT: default 2.7 to 5.4 s and 166 to 525 ms, 300 spins 1.1 s and 29 ms; on 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """How to run a model file. `slots` sequences at once, each with up to `context_tokens` of prompt and output."""
+    """How to run a model file: `slots` sequences at once, each with up to `context_tokens` of prompt and output, or as
+    many as the model was made for."""
 
     model: Path
     slots: int = 4
@@ -71,6 +72,8 @@ def embedded_engine(options: EngineOptions, directory: Path) -> Iterator[Running
     does not come up.
     """
     model = read_model_file(options.model)
+    if model.context_tokens is not None:
+        options = replace(options, context_tokens=min(options.context_tokens, model.context_tokens))
     _check_installed()
     port = _claim_port(options.port)
     threads = options.threads or usable_cores()

@@ -5,6 +5,7 @@ is killed loses at most the last quarter of a second, and the line that it was j
 """
 
 import os
+import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -122,6 +123,23 @@ class RunDirectory:
                     raise InputError(
                         f"{path}, line {number}: {place}: {first['msg']}; remove the line or measure again"
                     ) from None
+
+
+def pack_run(directory: Path) -> Path:
+    """One compressed archive of a run beside its directory, to carry to another machine: `DIRECTORY.tar.gz`.
+
+    Prompts and outputs are not in it, because a run does not store them.
+    """
+    run = RunDirectory(directory)
+    run.read_info()
+    archive = directory.with_name(directory.name + ".tar.gz")
+    partial = archive.with_name(archive.name + ".partial")
+    with tarfile.open(partial, "w:gz") as tar:
+        for file in sorted(directory.iterdir()):
+            if file.is_file() and not file.name.endswith(".partial"):
+                tar.add(file, arcname=f"{directory.name}/{file.name}")
+    os.replace(partial, archive)
+    return archive
 
 
 class LineWriter:

@@ -1,11 +1,12 @@
 """The run directory survives being killed at any moment."""
 
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from measure.records import SCHEMA_VERSION, RunInfo, TargetInfo
-from measure.rundir import REQUESTS_FILE, LineWriter, RunDirectory
+from measure.rundir import REQUESTS_FILE, LineWriter, RunDirectory, pack_run
 from measure.sweep import quick_plan
 from planner.errors import InputError
 from tests.measure.build import level, request
@@ -88,3 +89,22 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(InputError, match="schema version 99"):
         run.read_info()
+
+
+def test_a_packed_run_can_be_read_where_it_is_unpacked(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.write_info(info())
+    with run.request_writer() as writer:
+        writer.append(request(start_ms=0, content_ms=[1, 2]))
+    archive = pack_run(run.path)
+    assert archive == tmp_path / "run.tar.gz"
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path / "elsewhere", filter="data")
+    copy = RunDirectory(tmp_path / "elsewhere" / "run")
+    assert copy.read_info() == info()
+    assert list(copy.read_requests()) == list(run.read_requests())
+
+
+def test_packing_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no run directory"):
+        pack_run(tmp_path)
