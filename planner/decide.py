@@ -68,6 +68,9 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         defaults=inputs.defaults,
         log_requests_per_day=inputs.workload.requests_per_s * SECONDS_PER_DAY,
         profile=_main_profile(inputs),
+        outside_hull_frac=max(
+            (c.requests_outside_hull_frac for c in curves.values() if isinstance(c, CapacityCurve)), default=0.0
+        ),
         rentals=tuple(inputs.rentals.values()),
         purchases=tuple(inputs.purchases.values()),
     )

@@ -7,7 +7,8 @@ from pathlib import Path
 from planner.api_prices import price_api_models
 from planner.errors import InputError
 from planner.inputs import InputFile, PlanInputs
-from planner.profile import load_profile
+from planner.profile import Profile, dump_profile, load_profile
+from planner.reference import reference_profile
 from planner.scenario import Demand, Scenario, load_scenario, scenario_file
 from planner.traces import read_log
 from planner.workload import WeekShape, Workload, flat_week, servegen_week, week_of
@@ -17,6 +18,7 @@ from pricing.importers import ImportedOffers, read_quotes
 from pricing.load import load_licences
 from pricing.operations import default_assumptions
 
+REFERENCE = "reference:"
 NO_QUOTES = ImportedOffers(rentals=(), purchases=(), refused=())
 
 
@@ -31,7 +33,7 @@ def read_inputs(scenario: Scenario, directory: Path) -> PlanInputs:
     workload, report = read_log(directory / demand.log, max_bad_rows=demand.max_bad_rows)
     machines = (*scenario.candidates.rent, *scenario.candidates.own)
     keys = sorted({key for m in machines if (key := m.profile or scenario.profile)})
-    profiles = {key: load_profile(directory / key) for key in keys}
+    profiles = {key: _profile(key, directory) for key in keys}
     own, lock = (directory / path if path else None for path in (scenario.own_prices, scenario.price_lock))
     prices = price_api_models(scenario, workload, open_book(own, lock))
     quotes = _quoted(scenario, directory)
@@ -39,7 +41,7 @@ def read_inputs(scenario: Scenario, directory: Path) -> PlanInputs:
     purchases = {m.offer: purchase_offer(m.offer, quotes.purchases) for m in scenario.candidates.own}
     cards = [*(r.accelerator for r in rentals.values()), *(p.accelerator for p in purchases.values())]
     files = [_hashed("request log", demand.log, directory)]
-    files += [_hashed("profile", key, directory) for key in keys]
+    files += [_profile_file(key, profiles[key], directory) for key in keys]
     named = (("own prices", scenario.own_prices), ("price lock", scenario.price_lock), ("quotes", scenario.quotes))
     files += [_hashed(role, path, directory) for role, path in named if path]
     return PlanInputs(
@@ -58,6 +60,19 @@ def read_inputs(scenario: Scenario, directory: Path) -> PlanInputs:
         files=tuple(files),
         price_lock=prices.lock,
     )
+
+
+def _profile(key: str, directory: Path) -> Profile:
+    """A profile file, or for "reference:NAME" one that somebody else's measurements give."""
+    if key.startswith(REFERENCE):
+        return reference_profile(key.removeprefix(REFERENCE))
+    return load_profile(directory / key)
+
+
+def _profile_file(key: str, profile: Profile, directory: Path) -> InputFile:
+    if key.startswith(REFERENCE):
+        return InputFile(role="profile", path=key, sha256=hashlib.sha256(dump_profile(profile)).hexdigest())
+    return _hashed("profile", key, directory)
 
 
 def _week(demand: Demand, workload: Workload) -> WeekShape:

@@ -242,7 +242,8 @@ class Scenario:
     `own_prices` names a file with negotiated rates, discounts and commitments, `price_lock` one with the rates to plan
     with instead of those of the installed price library, `quotes` a CSV with machines of your own; see docs/prices.md.
     `quality` gives pass rates by API model, or under "self-hosted" for the measured model.
-    `profile` is the measured replica (path relative to the scenario file). `assumptions` replaces defaults by name.
+    `profile` is the measured replica (path relative to the scenario file, or "reference:NAME" for measurements that
+    others have published). `assumptions` replaces defaults by name.
     """
 
     schema_version: Literal[1]

@@ -17,6 +17,7 @@ _SIDES = {
     OptionKind.STAGED: "Start with tokens",
 }
 _WORTH_SAYING_USD_PER_MONTH = 1.0
+_MOSTLY_EXTRAPOLATED_FRAC = 0.25
 _LABELS = {
     "requests_per_day": "requests per day",
     "growth_frac_per_month": "traffic growth per month",
@@ -102,7 +103,14 @@ def make_verdict(plan: Plan) -> Verdict:
         reasons = "; ".join(f"{excluded.id}: {excluded.reason}" for excluded in plan.excluded)
         text = f"No candidate can serve this workload. {reasons}."
         return Verdict(headline="No option is left.", paragraph=text, cautions=tuple(_cautions(plan)))
-    sentences = [_winner(plan), *_break_even(plan), *_sensitivity(plan), *_risk(plan), *_quality(plan)]
+    sentences = [
+        _winner(plan),
+        *_break_even(plan),
+        *_sensitivity(plan),
+        *_risk(plan),
+        *_extrapolated(plan),
+        *_quality(plan),
+    ]
     return Verdict(headline=_headline(plan), paragraph=" ".join(sentences), cautions=tuple(_cautions(plan)))
 
 
@@ -199,17 +207,27 @@ def _sensitivity(plan: Plan) -> Iterator[str]:
         return
     mid = _difference(plan)
     said = "; ".join(
-        f"{label(bar.name)} {bar.low:,.10g} to {bar.high:,.10g} ({_signed(bar.difference_at_low_usd_per_month)} to "
-        f"{_signed(bar.difference_at_high_usd_per_month)})"
+        f"{label(bar.name)} {figure_text(bar.low)} to {figure_text(bar.high)} "
+        f"({_signed(bar.difference_at_low_usd_per_month)} to {_signed(bar.difference_at_high_usd_per_month)})"
         for bar in bars
     )
     turning = [label(bar.name) for bar in plan.sensitivity if bar.turns(mid)]
+    one = "" if len(turning) == 1 else "each of "
     end = (
-        f"{', '.join(turning)} alone would turn the answer"
+        f"{one}{', '.join(turning)} alone would turn the answer"
         if turning
         else "none of all assumptions alone turns the answer"
     )
     yield f"Self-hosting minus API, in USD a month, depends most on {said}; {end}."
+
+
+def figure_text(value: float) -> str:
+    """An assumption's value for reading: four significant digits, no exponent.
+
+    >>> figure_text(1_500_000.0), figure_text(0.284813701), figure_text(10.4)
+    ('1,500,000', '0.2848', '10.4')
+    """
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.4g}"
 
 
 def _risk(plan: Plan) -> Iterator[str]:
@@ -250,6 +268,15 @@ def _difference(plan: Plan) -> float:
     assert api is not None  # a plan has bars only where both sides have an option
     assert host is not None
     return host.levelised_usd_per_month - api.levelised_usd_per_month
+
+
+def _extrapolated(plan: Plan) -> Iterator[str]:
+    outside = max((o.fleet.curve.requests_outside_hull_frac for o in plan.options if o.fleet), default=0.0)
+    if outside > _MOSTLY_EXTRAPOLATED_FRAC:
+        yield (
+            f"Take the self-hosted side as a rough guess, because {outside:.0%} of the requests lie outside what was "
+            "measured: measure such requests before you decide."
+        )
 
 
 def _quality(plan: Plan) -> Iterator[str]:
@@ -294,9 +321,9 @@ def _capacity_cautions(plan: Plan) -> Iterator[str]:
     for key in sorted({fleet.profile for fleet in fleets}):
         mine = [fleet for fleet in fleets if fleet.profile == key]
         curve, host = mine[0].curve, plan.profiles[key].host
+        cores = f"{host.cpu_model} with {host.cpu_cores} cores" if host.cpu_cores else "a host that nobody named"
         yield (
-            f"The replica was measured on {host.cpu_model} with {host.cpu_cores} cores"
-            f"{cards(host.accelerators)}; how many of it an offered machine "
+            f"The replica was measured on {cores}{cards(host.accelerators)}; how many of it an offered machine "
             "carries is an assumption (replicas per machine)."
         )
         if curve.requests_outside_hull_frac > 0:

@@ -41,6 +41,14 @@ def test_throughput_is_as_uncertain_as_the_held_out_error(tmp_path: Path) -> Non
     assert (value.low, value.mid, value.high) == pytest.approx((0.9, 1.0, 1.1))  # TPOT 5 %, TTFT 10 %: the larger
 
 
+def test_requests_that_were_never_measured_widen_it(tmp_path: Path) -> None:
+    small = dataclasses.replace(ONE_AT_A_TIME.fit.hull, max_input_tokens=500)
+    fit = dataclasses.replace(ONE_AT_A_TIME.fit, hull=small)
+    found = gathered(tmp_path, profile=dataclasses.replace(ONE_AT_A_TIME, fit=fit))["throughput_ratio"]
+    assert (found.value.low, found.value.high) == pytest.approx((0.4, 1.6))  # 10 % and half of 100 %
+    assert "100% of the requests lie outside" in found.source
+
+
 def test_an_error_that_nobody_measured_is_a_wide_placeholder(tmp_path: Path) -> None:
     unchecked = dataclasses.replace(ONE_AT_A_TIME.fit, held_out_tpot_error_frac=None, held_out_ttft_error_frac=None)
     found = gathered(tmp_path, profile=dataclasses.replace(ONE_AT_A_TIME, fit=unchecked))["throughput_ratio"]
@@ -76,6 +84,7 @@ def test_without_a_profile_nothing_is_said_of_throughput(tmp_path: Path) -> None
         defaults=inputs.defaults,
         log_requests_per_day=1.0,
         profile=None,
+        outside_hull_frac=0.0,
         rentals=(),
         purchases=(),
     )

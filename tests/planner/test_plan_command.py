@@ -106,3 +106,13 @@ def test_a_price_lock_gives_the_same_plan_as_the_library_it_froze(tmp_path: Path
     assert done.returncode == 0, done.stderr
     frozen = verdict(write_case(tmp_path, SCENARIO.replace("profile =", 'price_lock = "prices.lock.json"\nprofile =')))
     assert frozen["options"] == free["options"]
+
+
+def test_published_measurements_stand_in_for_a_gpu(repository: Path, tmp_path: Path) -> None:
+    done = breakeven("plan", str(repository / "examples" / "reference_70b.toml"), "--out", str(tmp_path), "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {option["kind"] for option in found["options"]} >= {"api", "rent", "own"}
+    assert "rough guess" in found["verdict"]  # most prompts of the log are longer than what was measured
+    manifest = json.loads((tmp_path / "manifest.json").read_bytes())
+    assert manifest["inputs"][1]["path"] == "reference:llama-3.1-70b/h100_sxm/fp8/vllm/tp8"
