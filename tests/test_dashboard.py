@@ -55,8 +55,9 @@ def dashboard(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(scope="module")
-def verdict(repository: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "measure.cli", "plan", str(repository / "examples"), "--json"]
+def verdict(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    plan = ["plan", str(repository / "examples"), "--out", str(tmp_path_factory.mktemp("plan")), "--json"]
+    command = [sys.executable, "-m", "measure.cli", *plan]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=repository)
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
