@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import numpy as np
 
 from planner.commitments import Promises
-from planner.errors import InputError
+from planner.errors import InputError, PriceError
 from planner.inputs import Excluded
 from planner.options import ApiOption, OptionKind
 from planner.scenario import Scenario
 from planner.schedule import period_start
-from planner.workload import Workload
+from planner.workload import WeekShape, Workload
 from pricing.api import api_bill, rate_card
 from pricing.book import Book
 from pricing.commitments import Commitment, ProvisionedUnits
@@ -37,9 +37,10 @@ class ApiPrices:
     lock: PriceLock | None
 
 
-def price_api_models(scenario: Scenario, workload: Workload, book: Book) -> ApiPrices:
+def price_api_models(scenario: Scenario, workload: Workload, week: WeekShape, book: Book) -> ApiPrices:
     """Price the log's mix of requests on every candidate model, each month at its own date (the 15th, noon UTC).
 
+    A price that depends on the hour is averaged over the hours of `week`, which are taken as UTC.
     A model whose context window is too short for the log is excluded with the reason. Raises `PriceError` for a model
     that is not known, `InputError` for commitments that cannot be planned with together.
     """
@@ -48,8 +49,10 @@ def price_api_models(scenario: Scenario, workload: Workload, book: Book) -> ApiP
     tallies = [tally_shapes(_shapes(workload, level)) for level in levels]
     months = [_mid_month(scenario.start_month, month) for month in range(1, scenario.horizon_months + 1)]
     models = scenario.candidates.api
-    priced = [_price(model, levels, tallies, months, book.resolve) for model in models]
-    queries = [RateQuery(model=model, at=at) for model in models for at in months]
+    shares = [_hours_that_matter(model, months[0], week, book.resolve) for model in models]
+    pairs = list(zip(models, shares, strict=True))
+    priced = [_price(model, levels, tallies, months, share, book.resolve) for model, share in pairs]
+    queries = [RateQuery(model=model, at=at, hourly_share=share) for model, share in pairs for at in months]
     lock = make_lock(queries, months[0].date(), book.resolve, book.commitments) if models else None
     return ApiPrices(
         options=tuple(
@@ -60,19 +63,37 @@ def price_api_models(scenario: Scenario, workload: Workload, book: Book) -> ApiP
     )
 
 
+def _hours_that_matter(model: str, at: datetime, week: WeekShape, resolve: Resolve) -> tuple[float, ...] | None:
+    """The hours of `week` where the price depends on them, else None; a lock that holds only one of both decides."""
+    if len(set(week.weights)) == 1:
+        return None
+    flat, shaped = RateQuery(model=model, at=at), RateQuery(model=model, at=at, hourly_share=week.weights)
+    try:
+        evenly = resolve(flat)
+    except PriceError:
+        return week.weights
+    try:
+        return None if resolve(shaped).tiers == evenly.tiers else week.weights
+    except PriceError:
+        return None
+
+
 def _price(
     model: str,
     levels: Sequence[float],
     tallies: Sequence[ShapeTally],
     months: Sequence[datetime],
+    hourly_share: Sequence[float] | None,
     resolve: Resolve,
 ) -> ApiOption | Excluded:
-    window = rate_card(model, months[0], resolve=resolve).context_window
+    window = rate_card(model, months[0], hourly_share=hourly_share, resolve=resolve).context_window
     longest = tallies[0].longest_input_tokens
     if window is not None and longest > window:
         reason = f"takes at most {window:,} input tokens, but a request of the log has {longest:,}"
         return Excluded(id=model, kind=OptionKind.API, reason=reason)
-    bills = [[api_bill(model, tally, at, resolve=resolve) for at in months] for tally in tallies]
+    bills = [
+        [api_bill(model, tally, at, hourly_share=hourly_share, resolve=resolve) for at in months] for tally in tallies
+    ]
     requests = tallies[0].requests
     present = {line.kind for row in bills for bill in row for line in bill.lines}
     kinds = tuple(kind for kind in TokenKind if kind in present)

@@ -35,7 +35,8 @@ def read_inputs(scenario: Scenario, directory: Path) -> PlanInputs:
     keys = sorted({key for m in machines if (key := m.profile or scenario.profile)})
     profiles = {key: _profile(key, directory) for key in keys}
     own, lock = (directory / path if path else None for path in (scenario.own_prices, scenario.price_lock))
-    prices = price_api_models(scenario, workload, open_book(own, lock))
+    week = _week(demand, workload)
+    prices = price_api_models(scenario, workload, week, open_book(own, lock))
     quotes = _quoted(scenario, directory)
     rentals = {m.offer: rental_offer(m.offer, quotes.rentals) for m in scenario.candidates.rent}
     purchases = {m.offer: purchase_offer(m.offer, quotes.purchases) for m in scenario.candidates.own}
@@ -47,7 +48,7 @@ def read_inputs(scenario: Scenario, directory: Path) -> PlanInputs:
     return PlanInputs(
         scenario=scenario,
         workload=replace(workload, source=demand.log),
-        week=_week(demand, workload),
+        week=week,
         bad_rows=len(report.bad_rows),
         profiles=profiles,
         apis=prices.options,

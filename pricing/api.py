@@ -8,6 +8,7 @@ from genai_prices.types import ModelInfo
 
 from planner.errors import PriceError
 from planner.units import TOKENS_PER_MTOK
+from pricing.extras import cache_storage
 from pricing.library import conditional_prices, in_utc, known_model, next_change, pricing_url, snapshot
 from pricing.rates import (
     STANDARD,
@@ -51,10 +52,10 @@ def api_bill(
     """What `shapes` cost on `model` ("provider/model-id") at the prices in force at `at`, in USD, unrounded.
 
     Equal to the sum of the library's price of every single request: the context tier is decided per request, cached
-    input is billed at the cached rate where there is one, a price that depends on the hour is averaged over the UTC day
-    of `at` by `hourly_share` (24 weights, None: even). `tier` is "standard", "batch", "flex", "priority" or what
-    `rate_card` lists. `resolve` says where rates come from: the library, `layered(...)` or `locked(...)`. Pass
-    `tally_shapes(shapes)` to price the same requests on many models and months.
+    input is billed at the cached rate where there is one, a price that depends on the hour is averaged over a week by
+    `hourly_share` (24 weights for every day or 168 from Monday on, None: even). `tier` is "standard", "batch", "flex",
+    "priority" or what `rate_card` lists. `resolve` says where rates come from: the library, `layered(...)` or
+    `locked(...)`. Pass `tally_shapes(shapes)` to price the same requests on many models and months.
 
     Worked: 1,000 requests of 2,000 input and 100 output tokens at 0.15 and 0.60 USD per Mtok cost
     1000 * (2000 * 0.15 + 100 * 0.60) / 1e6 = 0.36 USD.
@@ -99,6 +100,7 @@ def rate_card(
         if kind in entry.own
     )
     info = known_model(rates.matched_model)
+    stored = cache_storage(rates.matched_model, at)
     return RateCard(
         model=model,
         matched_model=rates.matched_model,
@@ -111,6 +113,7 @@ def rate_card(
         source=rates.provenance[0].source,
         source_url=rates.provenance[0].source_url,
         provenance=rates.provenance,
+        cache_storage_usd_per_mtok_h=None if stored is None else stored.usd_per_mtok_h,
     )
 
 

@@ -7,7 +7,9 @@ from decimal import Decimal
 from enum import StrEnum
 
 from planner.errors import PriceError
+from pricing import extras
 from pricing.api import rate_card
+from pricing.extras import peak_weekdays
 from pricing.library import in_utc
 from pricing.load import load_assumptions, load_known_differences, load_purchases, load_rentals
 from pricing.rates import STANDARD, RateQuery, Resolve, TierRates, library_rates, with_fallbacks
@@ -18,6 +20,7 @@ _FRESH_DAYS = 30
 _OLD_DAYS = 90
 _BATCH = "batch"
 _HOURS_PER_DAY = 24
+_HOURS_PER_WEEK = 168
 
 
 class Age(StrEnum):
@@ -83,6 +86,7 @@ def aged_rows(today: date) -> list[AgedTable]:
     dated = {
         "rental": [(row.checked_on, row.is_placeholder) for row in load_rentals()],
         "purchase": [(row.checked_on, row.is_placeholder) for row in load_purchases()],
+        "API extras": extras.aged(),
         "assumptions": [(date.fromisoformat(row.as_of), row.is_placeholder) for row in load_assumptions()],
     }
     tables = []
@@ -122,7 +126,7 @@ def age_of(as_of: date | None, today: date) -> tuple[Age, int | None]:
 def check_model(model: str, at: datetime, second: SecondSource, *, resolve: Resolve = library_rates) -> ModelCheck:
     """Compare every rate of `model` on the day of `at` with the second source. Raises `PriceError` like `rate_card`.
 
-    A price that depends on the hour is compared at its peak, which is how the second source lists it. A context tier
+    A price that depends on the hour is compared at its peak on a Monday, as the second source lists it. A context tier
     that starts one token earlier or later counts as the same.
     """
     card = rate_card(model, at, resolve=resolve)
@@ -184,7 +188,7 @@ def _by_edge(second: SecondRates, tier: str, edges: list[int]) -> dict[int, dict
 def _at_peak(card: RateCard, at: datetime, tier: str, resolve: Resolve) -> tuple[TierRates, ...]:
     if not card.hours:
         return resolve(RateQuery(model=card.model, at=at, tier=tier)).tiers
-    shares = [tuple(float(hour == hot) for hour in range(_HOURS_PER_DAY)) for hot in range(_HOURS_PER_DAY)]
+    shares = [tuple(float(hour == hot) for hour in range(_HOURS_PER_WEEK)) for hot in range(_HOURS_PER_DAY)]
     days = [resolve(RateQuery(model=card.model, at=at, tier=tier, hourly_share=share)).tiers for share in shares]
     return max(days, key=lambda tiers: tiers[0].usd_per_mtok[TokenKind.INPUT])
 
@@ -215,5 +219,5 @@ def _notes(card: RateCard, second: SecondRates | None, today: date) -> Iterable[
         yield f"the second source says it {tense} withdrawn on {second.deprecated_on}"
     if second.off_peak and not card.hours:
         yield "the second source has off-peak hours, ours has none"
-    if second.peak_on_weekdays_only and card.hours:
+    if second.peak_on_weekdays_only and card.hours and peak_weekdays(card.matched_model, card.at) is None:
         yield "the second source has peak hours on weekdays only, ours every day: the bill may be too high"

@@ -194,6 +194,8 @@ def _print_card(card: RateCard) -> None:
     rows = [(row.kind, f"{row.above_input_tokens:,}", _money(row.usd_per_mtok)) for row in card.rows]
     out.print(_table(("tokens", "prompt longer than", "USD per million"), rows))
     out.print(f"{card.matched_model} on {card.at.date()}; context window: {window}; tiers: {', '.join(card.tiers)}")
+    if card.cache_storage_usd_per_mtok_h is not None:
+        out.print(f"  keeping a cache: {_money(card.cache_storage_usd_per_mtok_h)} USD per million tokens and hour")
     for line in card.hours:
         out.print(f"  {line}")
     for said in card.provenance:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from planner.errors import PriceError
+from pricing.extras import Region
 from pricing.library import in_utc
 from pricing.rates import (
     STANDARD,
@@ -107,11 +108,12 @@ class Surcharge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceLayers:
-    """Everything of one's own that stands over the library."""
+    """Everything of one's own that stands over the library; `regions` come on top, after the surcharges."""
 
     rates: tuple[OwnRate, ...] = ()
     discounts: tuple[Discount, ...] = ()
     surcharges: tuple[Surcharge, ...] = ()
+    regions: tuple[Region, ...] = ()
 
 
 def layered(layers: PriceLayers, base: Resolve = library_rates) -> Resolve:
@@ -135,6 +137,8 @@ def layered(layers: PriceLayers, base: Resolve = library_rates) -> Resolve:
             if extra.covers(listed.matched_model) and extra.window.holds(day):
                 note = f"{extra.percent} % on top of {extra.target}"
                 listed = _scaled(listed, 1 + extra.percent / 100, _provenance("surcharge", extra.why, note))
+        for region in layers.regions:
+            listed = _in_region(listed, region)
         return listed
 
     return resolve
@@ -177,6 +181,19 @@ def _scaled(rates: ResolvedRates, factor: Decimal, why: Provenance) -> ResolvedR
         for tier in rates.tiers
     )
     return replace(rates, tiers=tiers, provenance=(*rates.provenance, why))
+
+
+def _in_region(rates: ResolvedRates, region: Region) -> ResolvedRates:
+    provider, _, model = rates.matched_model.partition("/")
+    if provider != region.provider:
+        return rates
+    if model not in region.models:
+        raise PriceError(
+            f"{rates.model} has no price for region {region.id} in {region.why.source}; "
+            f"it is known for {', '.join(sorted(region.models))}"
+        )
+    note = f"{region.percent} % for processing in the region; {region.why.note}"
+    return _scaled(rates, 1 + region.percent / 100, replace(region.why, layer="surcharge", note=note))
 
 
 def _overlaid(rates: ResolvedRates, own: Sequence[OwnRate]) -> ResolvedRates:

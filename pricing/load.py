@@ -118,7 +118,9 @@ class _AssumptionRow(BaseModel):
 @cache
 def load_accelerators() -> tuple[Accelerator, ...]:
     """The cards of `accelerators.toml`."""
-    return tuple(Accelerator(**row.model_dump()) for row in _rows("accelerators.toml", "accelerator", _AcceleratorRow))
+    return tuple(
+        Accelerator(**row.model_dump()) for row in table_rows("accelerators.toml", "accelerator", _AcceleratorRow)
+    )
 
 
 @cache
@@ -126,7 +128,7 @@ def load_rentals() -> tuple[RentalOffer, ...]:
     """The machines by the hour of `rentals.toml`."""
     return tuple(
         RentalOffer(**_plain(row, usd_per_h=_range(row.usd_per_h)))
-        for row in _rows("rentals.toml", "rental", _RentalRow)
+        for row in table_rows("rentals.toml", "rental", _RentalRow)
     )
 
 
@@ -144,7 +146,7 @@ def load_purchases() -> tuple[PurchaseOffer, ...]:
                 residual_frac=row.residual_frac.value(),
             )
         )
-        for row in _rows("purchases.toml", "purchase", _PurchaseRow)
+        for row in table_rows("purchases.toml", "purchase", _PurchaseRow)
     )
 
 
@@ -153,11 +155,12 @@ def load_assumptions() -> tuple[Assumption, ...]:
     """The named defaults of `assumptions.toml`."""
     return tuple(
         Assumption(**_plain(row, value=row.value.value(), as_of=row.as_of.isoformat()))
-        for row in _rows("assumptions.toml", "assumption", _AssumptionRow)
+        for row in table_rows("assumptions.toml", "assumption", _AssumptionRow)
     )
 
 
-def _rows(file: str, table: str, kind: type[_RowT]) -> list[_RowT]:
+def table_rows(file: str, table: str, kind: type[_RowT]) -> list[_RowT]:
+    """The rows of one table of `pricing/data`. Raises `PriceError` with file, row and field; ids appear once."""
     raw: list[Mapping[str, Any]] = tomllib.loads((files("pricing") / "data" / file).read_text("utf-8"))[table]
     rows: list[_RowT] = []
     seen: set[str] = set()
@@ -206,7 +209,7 @@ def load_electricity() -> Mapping[str, Assumption]:
             as_of=row.as_of.isoformat(),
             note=f"{row.name}: {row.note}",
         )
-        for row in _rows("electricity.toml", "electricity", _ElectricityRow)
+        for row in table_rows("electricity.toml", "electricity", _ElectricityRow)
     }
 
 
@@ -222,7 +225,7 @@ class _DifferenceRow(BaseModel):
 @cache
 def load_known_differences() -> Mapping[str, str]:
     """Why the sources differ on a model, by "provider/model-id", where somebody has looked into it."""
-    rows = _rows("known_differences.toml", "difference", _DifferenceRow)
+    rows = table_rows("known_differences.toml", "difference", _DifferenceRow)
     return {row.model: f"{row.reason} ({row.source_url}, {row.checked_on})" for row in rows}
 
 
@@ -251,5 +254,5 @@ class _LicenceRow(BaseModel):
 @cache
 def load_licences() -> tuple[Licence, ...]:
     """The licences of `licences.toml`."""
-    rows = _rows("licences.toml", "licence", _LicenceRow)
+    rows = table_rows("licences.toml", "licence", _LicenceRow)
     return tuple(Licence(from_text=row.basis == "text", **row.model_dump(exclude={"basis"})) for row in rows)

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from planner.errors import PriceError
 from pricing.commitments import Commitment
+from pricing.extras import TABLE_LAYER
 from pricing.library import in_utc
 from pricing.rates import LIBRARY_LAYER, STANDARD, RateQuery, Resolve, ResolvedRates, TierRates, library_rates
 from pricing.types import Provenance, TokenKind
@@ -48,7 +49,7 @@ class PriceLock:
     def holds_own_prices(self) -> bool:
         """Whether anything in it comes from a price file of one's own and must not be laid over it again."""
         layers = {source.layer for m in self.models for period in m.periods for source in period.provenance}
-        return bool(self.commitments) or bool(layers - {LIBRARY_LAYER})
+        return bool(self.commitments) or bool(layers - {LIBRARY_LAYER, TABLE_LAYER})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

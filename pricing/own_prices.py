@@ -12,12 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from planner.errors import InputError
 from pricing.commitments import Commitment, MinimumSpend, PrepaidCredit, ProvisionedUnits
+from pricing.extras import Region, find_region
 from pricing.layers import Discount, Layer, Note, OwnRate, PriceLayers, Surcharge, Window
 from pricing.rates import STANDARD
 from pricing.types import TokenKind
 
 _KINDS = {kind.replace(" ", "_"): kind for kind in TokenKind if kind is not TokenKind.REQUEST}
-_TABLES = ("rate", "discount", "surcharge", "commitment")
+_TABLES = ("regions", "rate", "discount", "surcharge", "commitment")
 _Usd = Annotated[Decimal, Field(ge=0)]
 
 
@@ -158,7 +159,7 @@ _KIND_OF = {MinimumSpend: "minimum-spend", PrepaidCredit: "prepaid", Provisioned
 
 
 def read_own_prices(path: Path) -> OwnPrices:
-    """Read a TOML file with `[[rate]]`, `[[discount]]`, `[[surcharge]]` and `[[commitment]]` tables.
+    """Read a TOML file with `[[rate]]`, `[[discount]]`, `[[surcharge]]` and `[[commitment]]` tables and `regions`.
 
     Numbers are taken as written, without binary rounding. Raises `InputError` with file, table and row.
     """
@@ -176,9 +177,19 @@ def read_own_prices(path: Path) -> OwnPrices:
             rates=tuple(_values(path, raw, "rate", _RATE)),
             discounts=tuple(_values(path, raw, "discount", _DISCOUNT)),
             surcharges=tuple(_values(path, raw, "surcharge", _SURCHARGE)),
+            regions=_regions(path, raw.get("regions", [])),
         ),
         commitments=tuple(_values(path, raw, "commitment", _COMMITMENT)),
     )
+
+
+def _regions(path: Path, names: object) -> tuple[Region, ...]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f'{path}: regions must be a list of names such as ["anthropic-us"]')
+    try:
+        return tuple(find_region(name) for name in dict.fromkeys(names))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def commitment_row(commitment: Commitment) -> dict[str, Any]:

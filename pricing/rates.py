@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
 
-from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, TieredPrices
+from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, TieredPrices, TimeOfDateConstraint
 
 from planner.errors import InputError, PriceError
+from pricing.extras import peak_weekdays
 from pricing.library import LIBRARY, day_windows, find_model, in_utc, library_date, pricing_url
 from pricing.types import Provenance, TokenKind
 
@@ -20,6 +22,8 @@ LIBRARY_LAYER = "library"
 """The layer of published rates."""
 
 _HOURS_PER_DAY = 24
+_HOURS_PER_WEEK = 168
+_DAYS_PER_WEEK = 7
 _PRICE_KEY = {
     TokenKind.INPUT: "input_mtok",
     TokenKind.CACHED_INPUT: "cache_read_mtok",
@@ -57,7 +61,8 @@ class TierRates:
 class RateQuery:
     """What somebody wants to know the price of.
 
-    `hourly_share` are 24 weights of any scale, the first for 00:00-01:00 UTC; None spreads traffic evenly.
+    `hourly_share` are weights of any scale, 24 for every day alike, the first for 00:00-01:00 UTC, or 168 for a week
+    from Monday on; None spreads traffic evenly.
     """
 
     model: str  # "provider/model-id"
@@ -84,14 +89,17 @@ Resolve = Callable[[RateQuery], ResolvedRates]
 def library_rates(query: RateQuery) -> ResolvedRates:
     """The published rates in force on the day of `query.at`.
 
-    A price that depends on the hour is averaged over the 24 hours of the UTC day. Worked: 0.30 USD in 7 hours and 0.15
-    in 17 hours average to (7 * 0.30 + 17 * 0.15) / 24 = 0.19375 USD. Raises `PriceError` for an unknown model, a tier
-    without a price and a model without a price per token.
+    A price that depends on the hour is averaged over the week, on days without peak hours at the price outside them.
+    Worked: 0.30 USD in 7 hours of 5 days and 0.15 else average to (35 * 0.30 + 133 * 0.15) / 168 = 0.18125 USD. Raises
+    `PriceError` for an unknown model, a tier without a price and a model without a price per token.
     """
     provider, info = find_model(query.model)
     source = Provenance(layer=LIBRARY_LAYER, source=LIBRARY, source_url=pricing_url(provider), as_of=library_date())
     context = _context(info, query)
-    prices = [(info.get_prices(moment, context), weight) for moment, weight in _moments(info, query)]
+    matched = f"{provider.id}/{info.id}"
+    peak = peak_weekdays(matched, query.at) if day_windows(info) else None
+    said = (source,) if peak is None else (source, peak[1])
+    prices = [(info.get_prices(moment, context), weight) for moment, weight in _moments(info, query, peak and peak[0])]
     thresholds = sorted({start for price, _ in prices for start in _tier_starts(price)})
     tiers = []
     for above, up_to in zip([0, *thresholds], [*thresholds, None], strict=True):
@@ -99,17 +107,17 @@ def library_rates(query: RateQuery) -> ResolvedRates:
         own = frozenset(kind for rates, _ in cells for kind in rates)
         filled = [(with_fallbacks(rates), weight) for rates, weight in cells]
         rates = {kind: _mean(kind, filled) for kind in TokenKind if all(kind in cell for cell, _ in filled)}
-        why = {kind: (source,) for kind in TokenKind if kind in own}
+        why = {kind: said for kind in TokenKind if kind in own}
         tiers.append(
             TierRates(above_input_tokens=above, up_to_input_tokens=up_to, usd_per_mtok=rates, own=own, why=why)
         )
     _refuse_unpriced(tiers, query.model)
     return ResolvedRates(
         model=query.model,
-        matched_model=f"{provider.id}/{info.id}",
+        matched_model=matched,
         context_window=info.context_window,
         tiers=tuple(tiers),
-        provenance=(source,),
+        provenance=said,
     )
 
 
@@ -151,30 +159,49 @@ def _context(info: ModelInfo, query: RateQuery) -> dict[str, str]:
     return {key: value for variant in active for key, value in variant.when.items()}
 
 
-def _moments(info: ModelInfo, query: RateQuery) -> list[tuple[datetime, Fraction]]:
+def _moments(info: ModelInfo, query: RateQuery, peak_days: frozenset[int] | None) -> list[tuple[datetime, Fraction]]:
+    """Moments that stand for the hours of a week, each with its share of the traffic."""
     weights = _hour_weights(query.hourly_share)
     at = query.at
     windows = day_windows(info)
     if not windows:
         return [(in_utc(at), Fraction(1))]
+    days = [weights[_HOURS_PER_DAY * day :][:_HOURS_PER_DAY] for day in range(_DAYS_PER_WEEK)]
+    usual = [day for number, day in enumerate(days, start=1) if peak_days is None or number in peak_days]
     cuts = {_minute(edge) for window in windows for edge in (window.start_time, window.end_time)}
     marks = sorted(cuts | set(range(0, _HOURS_PER_DAY * 60 + 1, 60)))
     midnight = in_utc(at).replace(hour=0, minute=0, second=0, microsecond=0)
-    return [
-        (midnight + timedelta(minutes=start), weights[start // 60] * Fraction(end - start, 60))
+    moments = [
+        (
+            midnight + timedelta(minutes=start),
+            sum((day[start // 60] for day in usual), Fraction(0)) * Fraction(end - start, 60),
+        )
         for start, end in pairwise(marks)
     ]
+    calm = 1 - sum((share for day in usual for share in day), Fraction(0))
+    if calm:
+        moments.append((_outside(windows, moments), calm))
+    return [(moment, weight) for moment, weight in moments if weight]
 
 
-def _hour_weights(hourly_share: Sequence[float] | None) -> list[Fraction]:
+def _outside(windows: Sequence[TimeOfDateConstraint], moments: Sequence[tuple[datetime, Fraction]]) -> datetime:
+    return next(moment for moment, _ in moments if not any(window.active(moment) for window in windows))
+
+
+@lru_cache(maxsize=64)
+def _hour_weights(hourly_share: tuple[float, ...] | None) -> list[Fraction]:
+    """168 weights that sum to 1."""
     if hourly_share is None:
-        return [Fraction(1, _HOURS_PER_DAY)] * _HOURS_PER_DAY
+        return [Fraction(1, _HOURS_PER_WEEK)] * _HOURS_PER_WEEK
     weights = [Fraction(share) for share in hourly_share]
-    if len(weights) != _HOURS_PER_DAY or min(weights) < 0 or not sum(weights):
+    if len(weights) not in (_HOURS_PER_DAY, _HOURS_PER_WEEK) or min(weights) < 0 or not sum(weights):
         raise InputError(
-            f"an hourly profile needs {_HOURS_PER_DAY} weights >= 0 with a sum above 0, got {hourly_share}"
+            f"an hourly profile needs 24 weights for every day or 168 for a week, >= 0 with a sum above 0, got "
+            f"{hourly_share}"
         )
-    return [weight / sum(weights) for weight in weights]
+    week = weights * (_HOURS_PER_WEEK // len(weights))
+    total = sum(week)
+    return [weight / total for weight in week]
 
 
 def _minute(edge: time) -> int:

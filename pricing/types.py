@@ -65,7 +65,7 @@ class ApiBillLine:
 class Provenance:
     """Why a rate is what it is: which layer set it, from which source, as of which day (None where nobody says)."""
 
-    layer: str  # "library", "organisation", "scenario", "discount" or "surcharge"
+    layer: str  # "library", "table", "organisation", "scenario", "discount" or "surcharge"
     source: str
     source_url: str | None
     as_of: date | None
@@ -122,7 +122,8 @@ class RateCard:
     """The rates of one model on one day; a kind without a rate of its own is billed as input or output.
 
     `usd_per_mtok` of a row is the average over the day where the price depends on the hour; `hours` then says how.
-    `tiers` are the service tiers that can be asked for.
+    `tiers` are the service tiers that can be asked for. `cache_storage_usd_per_mtok_h` is what keeping an explicit
+    cache costs, None where our table has no price.
     """
 
     model: str
@@ -136,6 +137,7 @@ class RateCard:
     source: str
     source_url: str | None
     provenance: tuple[Provenance, ...] = ()
+    cache_storage_usd_per_mtok_h: Decimal | None = None
 
 
 class Term(StrEnum):

@@ -53,10 +53,13 @@ def test_unknown_to_the_second_source_is_said_and_no_agreement() -> None:
     assert check_model("arcee/trinity-large-thinking", NOON, read_second_source()).verdict is Verdict.UNKNOWN
 
 
-def test_peak_hours_are_compared_at_their_peak_and_weekdays_are_noted() -> None:
+def test_peak_hours_are_compared_at_their_peak_and_on_their_days() -> None:
     result = check_model("deepseek/deepseek-v4-flash", NOON, read_second_source())
     assert result.verdict is Verdict.AGREE
-    assert any("weekdays only" in note for note in result.notes)
+    assert not any("weekdays only" in note for note in result.notes)
+    before = datetime(2026, 8, 20, tzinfo=UTC)  # peak hours were those of every day until 2026-08-23
+    notes = check_model("deepseek/deepseek-v4-flash", before, read_second_source()).notes
+    assert any("weekdays only" in note for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +117,7 @@ def test_command_tells_verdicts_and_ages(app: typer.Typer) -> None:
     told = json.loads(CliRunner().invoke(app, ["prices", "check", "--at", "2026-11-20", "--json"]).stdout)
     assert [m["verdict"] for m in told["models"]] == ["agree"] * len(DEFAULT_MODELS)
     assert told["second_source"]["copied_on"] == "2026-11-20"
-    assert {row["table"] for row in told["tables"]} == {"rental", "purchase", "assumptions"}
+    assert {row["table"] for row in told["tables"]} == {"rental", "purchase", "assumptions", "API extras"}
     text = CliRunner().invoke(app, ["prices", "check", "anthropic/claude-sonnet-4-5"]).stdout
     assert "explained difference" in text
     assert "reason: " in text

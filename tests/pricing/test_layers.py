@@ -139,7 +139,7 @@ def test_two_rules_of_one_rank_contradict(tmp_path: Path) -> None:
     ("text", "complaint"),
     [
         ("[[rate]\n", "is no TOML file"),
-        ("[[rates]]\n", "unknown table rates; known are rate, discount, surcharge, commitment"),
+        ("[[rates]]\n", "unknown table rates; known are regions, rate, discount, surcharge, commitment"),
         ('[[rate]]\nmodel = "openai/x"\nusd_per_mtok = { input = 1 }\n', "rate 1: source: Field required"),
         (f'[[rate]]\nmodel = "gpt"\nusd_per_mtok = {{ input = 1 }}\n{WHY}', "rate 1: model: "),
         (

@@ -77,7 +77,7 @@ def test_own_prices_and_hourly_profile_are_frozen_with_their_source(tmp_path: Pa
     frozen = locked(read_lock(tmp_path / "lock.json"))
     bill = api_bill(model, CALLS, MONTHS[0], hourly_share=share, resolve=frozen)
     assert bill == api_bill(model, CALLS, MONTHS[0], hourly_share=share, resolve=resolve)
-    assert [p.layer for p in bill.provenance] == ["library", "discount"]
+    assert [p.layer for p in bill.provenance] == ["library", "table", "discount"]
     with pytest.raises(PriceError, match="does not hold"):
         api_bill(model, CALLS, MONTHS[0], resolve=frozen)
 

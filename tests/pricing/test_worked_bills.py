@@ -24,7 +24,8 @@ def at(text: str) -> datetime:
 
 
 def all_in_hours(*hours: int) -> list[float]:
-    return [1.0 if hour in hours else 0.0 for hour in range(24)]
+    """All traffic in these hours of Mondays [UTC]; above 120 those of Saturdays."""
+    return [1.0 if hour in hours else 0.0 for hour in range(168)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,11 +157,19 @@ WORKED = [
         usd="1250",
     ),
     Worked(
-        why="peak hours 01-04 and 06-10 UTC, even traffic",
+        why="peak hours 01-04 and 06-10 UTC from Monday to Friday, even traffic",
         model="deepseek/deepseek-v4-flash",
         calls=[calls(1_000, input_tokens=10_000, output_tokens=1_000)],
-        working="(7*0.30+17*0.15)/24 = 0.19375, 10M = 1.9375; (7*1.20+17*0.60)/24 = 0.775, 1M = 0.775",
-        usd="2.7125",
+        working="(35*0.30+133*0.15)/168 = 0.18125, 10M = 1.8125; (35*1.20+133*0.60)/168 = 0.725, 1M = 0.725",
+        usd="2.5375",
+    ),
+    Worked(
+        why="a peak hour on a Saturday is none",
+        model="deepseek/deepseek-v4-flash",
+        hours=all_in_hours(122),
+        calls=[calls(1_000, input_tokens=10_000, output_tokens=1_000)],
+        working="10M*0.15 = 1.50; 1M*0.60 = 0.60",
+        usd="2.10",
     ),
     Worked(
         why="all traffic in a peak hour",
