@@ -176,10 +176,12 @@ class SweepRunner:
             share_s = None if left_s is None else share_of_time_s(points[number:], left_s, expected_s)
             spec = grid_spec(point, self._plan, expected_request_s=expected_s, share_s=share_s)
             if spec is None:
-                self._skip(
-                    point.level,
-                    f"two requests of about {expected_s:.1f} s each do not fit into the {share_s:.1f} s left for it",
+                room = (
+                    f"the {self._plan.level_s:g} s of a level"
+                    if share_s is None
+                    else f"the {share_s:.1f} s left for it"
                 )
+                self._skip(point.level, f"two requests of about {expected_s:.1f} s each do not fit into {room}")
                 continue
             await self._hold(client, spec, expected_s)
 
