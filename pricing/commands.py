@@ -15,7 +15,7 @@ from rich.table import Table
 from planner.console import emit_json, out
 from planner.errors import InputError, PriceError
 from planner.ranges import Assumption, Range
-from pricing import import_commands, licence_commands, lock_commands
+from pricing import import_commands, licence_commands, lock_commands, quality_commands
 from pricing.api import DEFAULT_MODELS, api_models, rate_card
 from pricing.book import open_book
 from pricing.check import AgedTable, ModelCheck, Verdict, aged_rows, check_model, is_priced
@@ -52,6 +52,7 @@ def register(app: typer.Typer) -> None:
     lock_commands.register(prices)
     import_commands.register(prices)
     licence_commands.register(prices)
+    quality_commands.register(prices)
     app.add_typer(prices, name="prices")
 
 
