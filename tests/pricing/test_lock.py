@@ -82,6 +82,57 @@ def test_own_prices_and_hourly_profile_are_frozen_with_their_source(tmp_path: Pa
         api_bill(model, CALLS, MONTHS[0], resolve=frozen)
 
 
+COMMITTED = (
+    '[[commitment]]\nkind = "minimum-spend"\nid = "a"\ntargets = ["openai"]\nusd_per_month = 10000.50\n'
+    'from_date = 2027-01-01\nsource = "Contract 4711"\nas_of = 2026-11-01\nauthor = "KM"\n'
+    '[[commitment]]\nkind = "prepaid"\nid = "b"\ntargets = ["openai", "mistral"]\npaid_usd = 1000\ncredit_usd = 1250\n'
+    'bought_on = 2026-12-01\nexpires_on = 2027-12-01\nsource = "Order 17"\nas_of = 2026-11-20\n'
+    '[[commitment]]\nkind = "provisioned"\nid = "c"\nmodel = "openai/gpt-6-sol"\nunits = 2\nusd_per_unit_h = 3\n'
+    'tokens_per_min = 100_000\noutput_weight = 4.5\nsource = "Quote 18"\nas_of = 2026-11-20\n'
+)
+
+
+def test_commitments_of_every_kind_come_back_from_the_lock_as_they_were(tmp_path: Path) -> None:
+    own, path = tmp_path / "own.toml", tmp_path / "lock.json"
+    own.write_text(COMMITTED, "utf-8")
+    book = open_book(own)
+    assert len(book.commitments) == 3
+    write_lock(make_lock(queries("openai/gpt-6-luna"), CREATED, book.resolve, book.commitments), path)
+    assert open_book(lock=path).commitments == book.commitments
+    with pytest.raises(InputError, match="holds own prices already"):
+        open_book(own, path)
+
+
+def test_refresh_does_not_lose_own_prices(app: typer.Typer, tmp_path: Path) -> None:
+    own, path = tmp_path / "own.toml", tmp_path / "lock.json"
+    own.write_text(COMMITTED, "utf-8")
+    run = CliRunner()
+    run.invoke(app, ["prices", "lock", "openai/gpt-6-luna", "--own", str(own), "--months", "1", "--out", str(path)])
+    failed = run.invoke(app, ["prices", "refresh", str(path)]).exception
+    assert isinstance(failed, InputError)
+    assert "give them with --own" in str(failed)
+    assert "nothing has changed" in run.invoke(app, ["prices", "refresh", str(path), "--own", str(own)]).stdout
+
+
+def test_every_rate_of_a_lock_names_its_own_source(tmp_path: Path) -> None:
+    own, path = tmp_path / "own.toml", tmp_path / "lock.json"
+    own.write_text(
+        '[[rate]]\nmodel = "openai/gpt-6-luna"\nabove_input_tokens = 100_000\nusd_per_mtok = { output = 0.45 }\n'
+        'source = "Contract 4711"\nas_of = 2026-11-01\n'
+        '[[discount]]\ntarget = "openai"\npercent = 10\nsource = "Framework"\nas_of = 2026-10-01\n',
+        "utf-8",
+    )
+    write_lock(make_lock(queries("openai/gpt-6-luna"), CREATED, open_book(own).resolve), path)
+    bill = api_bill("openai/gpt-6-luna", CALLS, MONTHS[0], resolve=open_book(lock=path).resolve)
+    said = {(line.kind, line.above_input_tokens): [p.layer for p in line.provenance] for line in bill.lines}
+    assert said["output", 0] == said["cached input", 0] == ["library", "discount"]
+    assert said["output", 100_000] == said["reasoning", 100_000] == ["organisation"]
+    text = path.read_text("utf-8").replace('"output": [\n', '"output": [\n9,', 1)
+    path.write_text(text, "utf-8")
+    with pytest.raises(InputError, match="points at a source that is not in provenance"):
+        read_lock(path)
+
+
 def test_a_lock_refuses_what_it_does_not_hold() -> None:
     frozen = locked(make_lock(queries("openai/gpt-6-luna"), CREATED))
     with pytest.raises(PriceError, match=r"does not hold openai/gpt-6-sol; make a new one"):
