@@ -1,5 +1,6 @@
 """Reads your own price file: rates, discounts, surcharges and commitments, each with its source."""
 
+import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from planner.errors import InputError
 from pricing.commitments import Commitment, MinimumSpend, PrepaidCredit, ProvisionedUnits
 from pricing.extras import Region, find_region
 from pricing.layers import Discount, Layer, Note, OwnRate, PriceLayers, Surcharge, Window
+from pricing.library import snapshot
 from pricing.rates import STANDARD
 from pricing.types import TokenKind
 
@@ -172,7 +174,7 @@ def read_own_prices(path: Path) -> OwnPrices:
     unknown = sorted(set(raw) - set(_TABLES))
     if unknown:
         raise InputError(f"{path}: unknown table {', '.join(unknown)}; known are {', '.join(_TABLES)}")
-    return OwnPrices(
+    own = OwnPrices(
         layers=PriceLayers(
             rates=tuple(_values(path, raw, "rate", _RATE)),
             discounts=tuple(_values(path, raw, "discount", _DISCOUNT)),
@@ -181,6 +183,22 @@ def read_own_prices(path: Path) -> OwnPrices:
         ),
         commitments=tuple(_values(path, raw, "commitment", _COMMITMENT)),
     )
+    _refuse_strangers(path, own)
+    return own
+
+
+def _refuse_strangers(path: Path, own: OwnPrices) -> None:
+    """A rule for a provider that nobody knows would never apply, and nobody would notice."""
+    known = {provider.id for provider in snapshot().providers} | {r.model.partition("/")[0] for r in own.layers.rates}
+    targets = [rule.target for rule in own.layers.discounts] + [rule.target for rule in own.layers.surcharges]
+    for commitment in own.commitments:
+        targets += [commitment.model] if isinstance(commitment, ProvisionedUnits) else commitment.targets
+    for target in targets:
+        provider = target.partition("/")[0]
+        if provider not in known:
+            close = difflib.get_close_matches(provider, known, n=3, cutoff=0.5)
+            hint = f"; closest: {', '.join(close)}" if close else ""
+            raise InputError(f'{path}: target "{target}": there is no provider "{provider}"{hint}')
 
 
 def _regions(path: Path, names: object) -> tuple[Region, ...]:

@@ -202,3 +202,16 @@ output_weight = 4.0
     found = own(tmp_path, text).commitments
     assert [c.id for c in found] == ["floor", "credit", "reserved"]
     assert found[0].window.from_date == date(2027, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        'discount]]\ntarget = "opnai"\npercent = 5\n',
+        'surcharge]]\ntarget = "opnai/gpt-6-luna"\npercent = 5\n',
+        'commitment]]\nkind = "minimum-spend"\nid = "a"\ntargets = ["mistral", "opnai"]\nusd_per_month = 5\n',
+    ],
+)
+def test_a_rule_for_an_unknown_provider_stops(tmp_path: Path, rule: str) -> None:
+    with pytest.raises(InputError, match=r'there is no provider "opnai"; closest: openai'):
+        own(tmp_path, f"[[{rule}{WHY}")
