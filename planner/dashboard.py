@@ -24,7 +24,7 @@ SCENARIO_VARIABLE = "BREAKEVEN_SCENARIO"
 """Environment variable with the scenario to open; without it the newest one under `runs/`, then the example."""
 
 _CACHED_PLANS = 32
-WeekName = Literal["flat", "servegen"]
+WeekName = Literal["flat", "servegen", "log"]
 _MARKDOWN = re.compile(r"[\\*_{}\[\]<>#$~|:]")
 _YOURS = "set in the dashboard"
 
@@ -93,14 +93,14 @@ def _controls(inputs: PlanInputs) -> Scenario:
         bind="query-params",
         help="In the first month. The log gives the mix of requests and their bursts, this number how many there are.",
     )
-    weeks: tuple[WeekName, ...] = ("flat", "servegen")
+    weeks: tuple[WeekName, ...] = ("flat", "servegen", "log")
     week: WeekName = side.selectbox(
         "Shape of the week",
         weeks,
         index=weeks.index(demand.week_shape),
         key="week_shape",
         bind="query-params",
-        help="flat: every hour like the log. servegen: the hours and days of a large public model service.",
+        help="flat: every hour alike. servegen: as in a large public model service. log: its own, if it covers a week.",
     )
     ttft = side.number_input(
         "TTFT limit [s]",
