@@ -16,6 +16,7 @@ import planner.workload_commands
 import pricing.commands
 from planner.console import log
 from planner.errors import BreakevenError, InputError
+from planner.examples import newest_scenario
 from planner.scenario import load_scenario, scenario_file
 from planner.version import VERSION
 
@@ -55,7 +56,7 @@ def dashboard(
     plan: Annotated[
         Path | None, typer.Argument(help="A scenario, or a directory with one. Default: the newest under runs/.")
     ] = None,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8501,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8501,
 ) -> None:
     """Open the dashboard on a plan, bound to 127.0.0.1.
 
@@ -73,9 +74,11 @@ def dashboard(
         except OSError:
             raise InputError(f"port {port} is in use; choose another one with --port") from None
     environment = dict(os.environ)
-    if plan is not None:
-        load_scenario(plan)
-        environment[SCENARIO_VARIABLE] = str(scenario_file(plan).resolve())
+    opened = scenario_file(plan) if plan is not None else newest_scenario()
+    if opened is not None:
+        load_scenario(opened)
+        environment[SCENARIO_VARIABLE] = str(opened.resolve())
+        log.print(f"scenario: {opened}", markup=False)
     options = {
         "server.address": LOOPBACK,
         "server.port": str(port),

@@ -12,10 +12,11 @@ import typer
 from measure.commands import synthetic_model
 from measure.records import TargetInfo
 from measure.report import ConsoleProgress, print_profile
+from measure.rundir import RUN_FILE
 from measure.session import run_measurement
 from measure.sweep import quick_plan
 from planner.console import emit_json, log
-from planner.errors import PriceError
+from planner.errors import InputError, PriceError
 from planner.examples import EXAMPLE_LOG, EXAMPLE_SCENARIO
 from planner.export import REPORT_FILE, VERDICT_FILE, verdict_document, write_plan
 from planner.plan_commands import PLAN_DIRECTORY, plan_scenario, show_plan
@@ -55,6 +56,8 @@ def demo(
     """
     now = datetime.now(UTC)
     directory = directory or Path("runs") / now.strftime("demo-%Y%m%d-%H%M%S")
+    if (directory / RUN_FILE).exists():
+        raise InputError(f"{directory} already holds a run; give another --out, or leave it away for a new one")
     requests = log_file or EXAMPLE_LOG
     workload, _ = read_log(requests, max_bad_rows=allowed_bad_rows)
 
@@ -140,7 +143,9 @@ def _carrying(offer: str, cores: int, host: Host) -> Machine:
     """The offer with as many replicas as it has times the measured cores, less what they lose by sharing memory."""
     times = cores // host.cpu_cores
     low, mid, high = (max(1.0, float(int(frac * times))) for frac in _SHARED_MACHINE_FRACS)
-    source = f"{cores} cores over the {host.cpu_cores} measured, times 0.5, 0.75 and 1 for the shared memory bus"
+    source = f"{cores} cores over the {host.cpu_cores} measured"
+    if times > 1:
+        source += ", times 0.5, 0.75 and 1 for the shared memory bus"
     return Machine(offer=offer, replicas_per_machine=Figure(low=low, mid=mid, high=high, source=source))
 
 

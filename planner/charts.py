@@ -14,11 +14,11 @@ from planner.profile import LevelSummary
 from planner.verdict import label, usd, volume
 
 _COLOURS = {
-    OptionKind.API: "#1f6feb",
-    OptionKind.RENT: "#d9730d",
-    OptionKind.OWN: "#2f855a",
-    OptionKind.HYBRID: "#6f42c1",
-    OptionKind.STAGED: "#b5179e",
+    OptionKind.API: "#2f8de4",
+    OptionKind.RENT: "#d98200",
+    OptionKind.OWN: "#009e73",
+    OptionKind.HYBRID: "#cc79a7",
+    OptionKind.STAGED: "#d55e00",
 }
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _GREY = "#8a8f98"
@@ -90,8 +90,8 @@ def tornado_chart(plan: Plan) -> go.Figure:
     names = [label(bar.name) for bar in bars]
     figure = go.Figure()
     for name, colour, ends, values in (
-        ("at its low", "#6f42c1", [b.difference_at_low_usd_per_month for b in bars], [b.low for b in bars]),
-        ("at its high", "#d9730d", [b.difference_at_high_usd_per_month for b in bars], [b.high for b in bars]),
+        ("at its low", "#8f7ee7", [b.difference_at_low_usd_per_month for b in bars], [b.low for b in bars]),
+        ("at its high", "#d98200", [b.difference_at_high_usd_per_month for b in bars], [b.high for b in bars]),
     ):
         figure.add_bar(
             y=names,
@@ -104,10 +104,14 @@ def tornado_chart(plan: Plan) -> go.Figure:
             hovertemplate="%{y} = %{customdata[1]}: %{customdata[0]} a month<extra></extra>",
         )
     figure.add_vline(x=mid, line={"color": _GREY})
-    figure.update_layout(barmode="overlay", bargap=0.35)
-    figure.update_xaxes(title="self-hosting minus API, USD a month", tickprefix="$")
-    figure.update_yaxes(automargin=True)
-    return _styled(figure, "What moves the answer", height=120 + 34 * max(len(bars), 3))
+    for name in names:  # above its bar and not beside it: a long name would leave a phone no room for the bars
+        figure.add_annotation(
+            x=0, xref="paper", xanchor="left", y=name, yshift=16, text=name, showarrow=False, font={"size": 12}
+        )
+    figure.update_layout(barmode="overlay", bargap=0.6)
+    figure.update_xaxes(title="USD a month", tickprefix="$", tickangle=0, nticks=5)
+    figure.update_yaxes(showticklabels=False)
+    return _styled(figure, "What moves the answer: self-hosting minus API", height=130 + 44 * max(len(bars), 3))
 
 
 def cost_by_category(plan: Plan) -> go.Figure:
@@ -233,7 +237,7 @@ def _line_styles(plan: Plan) -> dict[str, dict[str, Any]]:
             "width": 3 if place == 0 else 1.2,
             "dash": _DASHES[place % len(_DASHES)],
         }
-        styles[option.id] = {"line": line, "opacity": 1.0 if place == 0 else 0.55}
+        styles[option.id] = {"line": line, "opacity": 1.0 if place == 0 else 0.8}
     return styles
 
 

@@ -14,7 +14,7 @@ import streamlit as st
 
 from planner.decide import Curves, make_plan, planned_requests_per_day, size_fleets
 from planner.errors import BreakevenError
-from planner.examples import EXAMPLE_SCENARIO
+from planner.examples import newest_scenario
 from planner.inputs import PlanInputs
 from planner.load import read_inputs
 from planner.plan import Plan
@@ -31,10 +31,8 @@ _YOURS = "set in the dashboard"
 
 def scenario_path() -> Path | None:
     """The scenario file to open, or `None` where there is none yet."""
-    if named := os.environ.get(SCENARIO_VARIABLE):
-        return scenario_file(Path(named))
-    runs = sorted(Path("runs").glob("*/scenario.toml"), key=lambda file: file.stat().st_mtime)
-    return next((file for file in (*reversed(runs), EXAMPLE_SCENARIO) if file.is_file()), None)
+    named = os.environ.get(SCENARIO_VARIABLE)
+    return scenario_file(Path(named)) if named else newest_scenario()
 
 
 def open_plan() -> Plan:
