@@ -7,7 +7,7 @@ import numpy as np
 from measure.endpoint import parse_endpoint
 from measure.judge import bias_note, judge_levels
 from measure.records import EngineFacts, LevelRecord, RequestRecord, RunInfo, Sensors, Session, TelemetrySample
-from measure.summary import summarise_level
+from measure.summary import NO_REQUEST_ENDED, summarise_level
 from measure.sweep import WARM_UP_SHAPE
 from planner.errors import InputError
 from planner.profile import (
@@ -26,6 +26,7 @@ from planner.units import BYTES_PER_GIB, NANOSECONDS_PER_SECOND
 
 _DEFAULT_STEP_TOKENS = 2048
 _MIN_POWER_WINDOW_S = 1.0
+_MAX_REASONS = 4
 
 
 def build_profile(
@@ -47,7 +48,10 @@ def build_profile(
     summaries, warnings = judge_levels(info, levels, _summaries(levels, requests), samples, sensors)
     missing: dict[str, str] = {}
     limits = _limits(session.engine, summaries, missing)
-    fit = fit_step_time(_load_points(summaries), limits=limits, seed=info.seed)
+    points = _load_points(summaries)
+    if len({point.concurrency for point in points}) < 2:
+        raise InputError(_too_few(points, summaries, warnings))
+    fit = fit_step_time(points, limits=limits, seed=info.seed)
     power = _power(session, levels, samples, sensors, missing)
     memory = _memory(session.engine, samples, sensors, missing)
     if session.engine.load_time_s is None:
@@ -97,7 +101,7 @@ def _summaries(levels: Sequence[LevelRecord], requests: Iterable[RequestRecord])
 
 def _load_points(summaries: Sequence[LevelSummary]) -> list[LoadPoint]:
     """Means of the valid closed-loop levels. Open-loop levels are for validation and never fitted."""
-    points = [
+    return [
         LoadPoint(
             concurrency=summary.target,
             input_tokens=summary.input_tokens.mean,
@@ -112,12 +116,26 @@ def _load_points(summaries: Sequence[LevelSummary]) -> list[LoadPoint]:
         and summary.output_tokens
         and summary.ttft_s
     ]
-    if len({point.concurrency for point in points}) < 2:
-        raise InputError(
-            f"the run holds {len(points)} valid levels at fewer than two concurrencies, too few for a profile; "
-            "measure at more with --concurrency 1,2,4, or continue the run with --resume"
-        )
-    return points
+
+
+def _too_few(points: Sequence[LoadPoint], summaries: Sequence[LevelSummary], warnings: Sequence[str]) -> str:
+    """Why there is no profile, with the reasons of the levels that do not count and what would help."""
+    reasons = list(dict.fromkeys(reason for s in summaries for reason in s.invalid_reasons))
+    more = [f"{len(reasons) - _MAX_REASONS} more reasons"] if len(reasons) > _MAX_REASONS else []
+    why = "; ".join([*reasons[:_MAX_REASONS], *more, *warnings])
+    if len({s.target for s in summaries if s.mode == "closed"}) < 2:
+        advice = "measure at more with --concurrency 1,2,4, or continue the run with --resume"
+    elif warnings:
+        advice = "run again on an idle machine"
+    elif NO_REQUEST_ENDED in reasons:
+        advice = "run again with a longer --duration, or with fewer --output-tokens"
+    else:
+        advice = "remove the cause and run again"
+    return (
+        f"{len(points)} of the run's {len(summaries)} levels can be used, at fewer than two concurrencies, "
+        "too few for a profile"
+        f"{f' ({why})' if why else ''}; {advice}"
+    )
 
 
 def _limits(engine: EngineFacts, summaries: Sequence[LevelSummary], missing: dict[str, str]) -> EngineLimits:

@@ -17,6 +17,7 @@ MIN_SENT_FRAC = 0.98
 MAX_DISPERSION_ERROR_FRAC = 0.1
 MAX_CLIENT_CPU_FRAC = 0.8
 MAX_FAILED_FRAC = 0.05
+NO_REQUEST_ENDED = "no request ended within the steady window"
 _ARRIVALS_PER_BIN = 5
 _BUNDLED_TOKENS_PER_CHUNK = 1.5
 _MICROSECONDS_PER_SECOND = 1e6
@@ -168,7 +169,7 @@ def _invalid_reasons(
     reasons = []
     failed = sum(failures.values())
     if not done:
-        reasons.append("no request ended within the steady window")
+        reasons.append(NO_REQUEST_ENDED)
     elif failed > MAX_FAILED_FRAC * (failed + len(done)):
         reasons.append(f"{failed} of {failed + len(done)} requests failed")
     if spec.mode == "open":
