@@ -1,5 +1,7 @@
 """What a person at a terminal sees: the progress of a measurement, and its results as tables."""
 
+from collections.abc import Collection
+
 from rich import box
 from rich.table import Table
 
@@ -11,13 +13,18 @@ from planner.units import BYTES_PER_KIB, MILLISECONDS_PER_SECOND
 
 
 class ConsoleProgress:
-    """Lines on standard error. Cheap on purpose: it runs in the load client's thread, between two reads."""
+    """Lines on standard error. Cheap on purpose: it runs in the load client's thread, between two reads.
+
+    `said` holds the notes that were shown, so that the final tables need not repeat them.
+    """
 
     def __init__(self) -> None:
         self._is_live = log.is_terminal
+        self.said: set[str] = set()
 
     def note(self, text: str) -> None:
         self._clear()
+        self.said.add(text)
         log.print(f"  {text}", style="dim", markup=False)
 
     def level(self, progress: LevelProgress) -> None:
@@ -36,10 +43,12 @@ class ConsoleProgress:
         self._clear()
         if summary.shape == "warm-up":
             return
-        ttft = "no TTFT" if summary.ttft_s is None else f"TTFT {_ms(summary.ttft_s.mean)} ms"
+        figures = "-"
+        if summary.ttft_s is not None:
+            figures = f"{summary.output_tokens_per_s:.1f} tokens/s, TTFT {_ms(summary.ttft_s.mean)} ms"
         tpot = "" if summary.tpot_s is None else f", TPOT {_ms(summary.tpot_s.mean)} ms"
         verdict = "" if summary.valid else f"  INVALID: {'; '.join(summary.invalid_reasons)}"
-        log.print(f"  {level}: {summary.output_tokens_per_s:.1f} tokens/s, {ttft}{tpot}{verdict}", markup=False)
+        log.print(f"  {level}: {figures}{tpot}{verdict}", markup=False)
 
     def _clear(self) -> None:
         if self._is_live:
@@ -60,7 +69,10 @@ def _spread(distribution: Distribution | None) -> str:
 
 
 def levels_table(profile: Profile) -> Table:
-    """Throughput and latency of every level, with unit and spread; invalid levels in yellow."""
+    """Throughput and latency of every level, with unit and spread; invalid levels in yellow and marked as such.
+
+    A level in which no request ended has no figures, only dashes.
+    """
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption="latency: mean / 95th percentile over requests")
     table.add_column("shape", no_wrap=True)
     for name in (
@@ -77,13 +89,14 @@ def levels_table(profile: Profile) -> Table:
         tokens = "-"
         if level.input_tokens and level.output_tokens:
             tokens = f"{level.input_tokens.mean:.0f}:{level.output_tokens.mean:.0f}"
+        has_ended = level.ttft_s is not None
         table.add_row(
-            level.shape,
+            level.shape if level.valid else f"{level.shape}\n  invalid",
             f"{level.achieved_concurrency:.2g}",
             tokens,
             str(level.ttft_s.count if level.ttft_s else 0),
-            f"{level.output_tokens_per_s:.1f}",
-            f"{level.requests_per_s:.2f}",
+            f"{level.output_tokens_per_s:.1f}" if has_ended else "-",
+            f"{level.requests_per_s:.2f}" if has_ended else "-",
             _spread(level.ttft_s),
             _spread(level.tpot_s),
             style=None if level.valid else "yellow",
@@ -139,9 +152,11 @@ def _client_health(profile: Profile) -> str:
     return f"{text}, {failures} failed requests, {invalid} of {len(profile.levels)} levels invalid"
 
 
-def print_profile(profile: Profile) -> None:
-    """The tables of a profile, on standard error, and every note that a reader should know."""
+def print_profile(profile: Profile, *, already_said: Collection[str] = ()) -> None:
+    """The tables of a profile, on standard error, and every note that a reader should know and has not seen yet."""
     log.print(levels_table(profile))
     log.print(facts_table(profile))
     for note in profile.provenance.notes:
+        if note in already_said:
+            continue
         log.print(f"  note: {note}", style="dim", markup=False)
