@@ -1,6 +1,7 @@
 """`breakeven measure` and `breakeven profile`."""
 
 import secrets
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -73,7 +74,9 @@ def measure(
     duration: Annotated[float, typer.Option(min=1.0, help="Seconds per level, warm-up included.")] = 30.0,
     slots: Annotated[int, typer.Option(min=1, help="Sequences at once in the embedded engine.")] = 8,
     context_tokens: Annotated[int, typer.Option(min=64, help="Context per sequence in the embedded engine.")] = 8192,
-    port: Annotated[int | None, typer.Option(help="Port of the embedded engine; a free one if not given.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the embedded engine; a free one if not given.")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of the prompts; a new one for each run if not given.")
     ] = None,
@@ -120,7 +123,7 @@ def measure(
         result = run_measurement(target, plan, directory, seed=chosen, progress=progress)
     if pack:
         log.print(f"  packed: {pack_run(directory)}", markup=False)
-    _show(result, directory, as_json=json)
+    _show(result, directory, as_json=json, already_said=progress.said)
 
 
 def profile(
@@ -139,9 +142,9 @@ def profile(
     _show(result, run_directory, as_json=json)
 
 
-def _show(result: Profile, directory: Path, *, as_json: bool) -> None:
+def _show(result: Profile, directory: Path, *, as_json: bool, already_said: Collection[str] = ()) -> None:
     profile_file = directory / "profile.json"
-    print_profile(result)
+    print_profile(result, already_said=already_said)
     if as_json:
         emit_json({"run_dir": str(directory), "profile": str(profile_file), "levels": result.levels})
     else:
