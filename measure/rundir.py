@@ -6,6 +6,7 @@ is killed loses at most the last quarter of a second, and the line that it was j
 
 import os
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,17 @@ class RunDirectory:
     def exists(self) -> bool:
         return (self.path / RUN_FILE).is_file()
 
+    def create(self) -> None:
+        """Make the directory where there is none. Raises `InputError` where nothing can be written."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.path).close()
+        except OSError as error:
+            raise InputError(
+                f"the run directory {self.path} cannot be written ({error.strerror}); "
+                "give a directory that you may write to with --out"
+            ) from None
+
     def write_info(self, info: RunInfo) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         partial = self.path / (RUN_FILE + ".partial")
@@ -73,11 +85,12 @@ class RunDirectory:
                 f"{self.path} is no run directory (no {RUN_FILE}); `breakeven measure` writes one"
             ) from None
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise InputError(f"{path} cannot be used: {place}: {first['msg']}; measure again") from None
+            raise InputError(f"{path} cannot be used: {_first_error(error)}; measure again") from None
         if info.schema_version != SCHEMA_VERSION:
-            raise InputError(f"{path} has schema version {info.schema_version}, this program reads {SCHEMA_VERSION}")
+            raise InputError(
+                f"{path} has schema version {info.schema_version}, this program reads {SCHEMA_VERSION}; "
+                f"measure again, or use breakeven {info.tool_version}, which wrote it"
+            )
         return info
 
     def update_session(self, session: Session) -> RunInfo:
@@ -118,11 +131,15 @@ class RunDirectory:
                 try:
                     yield adapter.validate_json(line)
                 except ValidationError as error:
-                    first = error.errors()[0]
-                    place = ".".join(map(str, first["loc"]))
                     raise InputError(
-                        f"{path}, line {number}: {place}: {first['msg']}; remove the line or measure again"
+                        f"{path}, line {number}: {_first_error(error)}; remove the line or measure again"
                     ) from None
+
+
+def _first_error(error: ValidationError) -> str:
+    """The field and what is wrong with it; what is no JSON at all has no field."""
+    first = error.errors()[0]
+    return ": ".join(part for part in (".".join(map(str, first["loc"])), first["msg"]) if part)
 
 
 def pack_run(directory: Path) -> Path:

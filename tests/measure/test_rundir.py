@@ -87,8 +87,23 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     run.write_info(info())
     text = (tmp_path / "run.json").read_text().replace('"schema_version": 1', '"schema_version": 99')
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(InputError, match="schema version 99"):
+    with pytest.raises(InputError, match=r"schema version 99.*; measure again, or use breakeven 0,"):
         run.read_info()
+
+
+def test_a_line_that_is_no_json_is_named_without_an_empty_field(tmp_path: Path) -> None:
+    (tmp_path / REQUESTS_FILE).write_text("scribble\n")
+    with pytest.raises(InputError, match=r"requests\.jsonl, line 1: Invalid JSON"):
+        list(RunDirectory(tmp_path).read_requests())
+
+
+def test_a_directory_that_cannot_be_written_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/run")):
+        with pytest.raises(InputError, match=f"{place} cannot be written .*--out"):
+            RunDirectory(place).create()
+    RunDirectory(tmp_path / "new" / "run").create()
+    assert list((tmp_path / "new" / "run").iterdir()) == []
 
 
 def test_a_packed_run_can_be_read_where_it_is_unpacked(tmp_path: Path) -> None:
