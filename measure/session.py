@@ -55,7 +55,7 @@ def write_profile(directory: Path) -> tuple[Profile, list[str]]:
 def _measure(run: RunDirectory, info: RunInfo, progress: Progress) -> Profile:
     """One session. The directory becomes a run only when the server answers."""
     started_s = time.monotonic()
-    run.path.mkdir(parents=True, exist_ok=True)
+    run.create()
     number = 1 + max((session.session for session in info.sessions), default=0)
     try:
         with running_server(info.target, run.path, progress) as server:
@@ -81,6 +81,10 @@ def _measure(run: RunDirectory, info: RunInfo, progress: Progress) -> Profile:
         raise EngineError(
             f"{error}; what was measured is kept, continue with: breakeven measure --resume {run.path}"
         ) from None
+    except KeyboardInterrupt:
+        if run.exists():
+            progress.note(f"kept in {run.path}; continue with: breakeven measure --resume {run.path}")
+        raise
     profile, dropped = write_profile(run.path)
     for line in dropped:
         progress.note(line)

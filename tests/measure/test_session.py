@@ -30,15 +30,19 @@ SLOTS, CONTEXT = 4, 1024
 class Watcher:
     """Progress that a test can act on."""
 
-    def __init__(self, kill_in: str | None = None) -> None:
+    def __init__(self, kill_in: str | None = None, interrupt_in: str | None = None) -> None:
         self.notes: list[str] = []
         self.levels: list[str] = []
         self._kill_in = kill_in
+        self._interrupt_in = interrupt_in
 
     def note(self, text: str) -> None:
         self.notes.append(text)
 
     def level(self, progress: LevelProgress) -> None:
+        if progress.level == self._interrupt_in:
+            self._interrupt_in = None
+            os.kill(os.getpid(), signal.SIGINT)
         if progress.level == self._kill_in:
             self._kill_in = None
             for child in psutil.Process().children():
@@ -115,6 +119,15 @@ def test_an_engine_that_dies_in_a_level_leaves_a_run_that_can_be_resumed(model: 
     profile = resume_measurement(run, progress=watcher)
     assert watcher.levels == ["warm-up-2", "closed-balanced-1", "closed-prompt-heavy-2", "closed-balanced-2"]
     assert len(profile.levels) == 7
+
+
+def test_an_interrupt_says_where_the_records_are(model: Path, tmp_path: Path) -> None:
+    watcher = Watcher(interrupt_in="closed-balanced-1")
+    with pytest.raises(KeyboardInterrupt):
+        run_measurement(target(model), PLAN, tmp_path / "run", seed=1, progress=watcher)
+    assert watcher.notes[-1] == (
+        f"kept in {tmp_path / 'run'}; continue with: breakeven measure --resume {tmp_path / 'run'}"
+    )
 
 
 def test_a_killed_run_keeps_its_records_and_leaves_no_engine_behind(model: Path, tmp_path: Path) -> None:
