@@ -70,7 +70,8 @@ def listening_pid(endpoint: Endpoint) -> int | None:
 def probe_server(endpoint: Endpoint, wanted_model: str | None) -> EngineFacts:
     """Model, limits and make of a server, from `/models` and from llama.cpp's `/props`.
 
-    Raises `EngineError` when it does not answer, `InputError` when it serves several models and none was named.
+    Raises `EngineError` when it does not answer or is not ready, `InputError` when it is no OpenAI-compatible server,
+    or serves several models and none was named.
     """
     try:
         status, listing = get_json(endpoint, f"{endpoint.base_path}/models")
@@ -80,7 +81,12 @@ def probe_server(endpoint: Endpoint, wanted_model: str | None) -> EngineFacts:
         raise EngineError(
             f"{endpoint.url} wants an API key (HTTP {status}); put it into the environment variable {API_KEY_VARIABLE}"
         )
+    if status >= 500:
+        raise EngineError(f"{endpoint.url} answers HTTP {status}; wait until its model is loaded, or see its log")
     models = [entry for entry in _entries(listing) if isinstance(entry.get("id"), str)]
+    if not models and wanted_model is None:
+        is_listing = isinstance(listing, dict) and "data" in listing
+        raise InputError(_no_models(endpoint, status, is_listing=is_listing))
     model = _choose_model(endpoint, models, wanted_model)
     entry = next((entry for entry in models if entry["id"] == model), {})
     props = _llama_props(endpoint)
@@ -107,6 +113,15 @@ def probe_server(endpoint: Endpoint, wanted_model: str | None) -> EngineFacts:
 def _entries(listing: Any) -> list[dict[str, Any]]:
     data = listing.get("data") if isinstance(listing, dict) else None
     return [entry for entry in data if isinstance(entry, dict)] if isinstance(data, list) else []
+
+
+def _no_models(endpoint: Endpoint, status: int, *, is_listing: bool) -> str:
+    if is_listing:
+        return f"{endpoint.url} serves no model; load one there, or name it with --model"
+    return (
+        f"{endpoint.url} is no OpenAI-compatible server (its /models answers HTTP {status}, no list of models); "
+        "check the URL, with its path, usually /v1"
+    )
 
 
 def _choose_model(endpoint: Endpoint, models: list[dict[str, Any]], wanted: str | None) -> str:

@@ -131,6 +131,13 @@ def test_probe_refuses_in_one_sentence() -> None:
             probe_server(endpoint, None)
         with pytest.raises(InputError, match="does not serve 'c'; it serves a, b"):
             probe_server(endpoint, "c")
+    with json_server({}) as endpoint, pytest.raises(InputError, match=r"no OpenAI-compatible server .*HTTP 404.*/v1"):
+        probe_server(endpoint, None)
+    none: dict[str, tuple[int, object]] = {"/v1/models": (200, {"data": []})}
+    with json_server(none) as endpoint, pytest.raises(InputError, match="serves no model; load one"):
+        probe_server(endpoint, None)
+    with json_server({"/v1/models": (503, {})}) as endpoint, pytest.raises(EngineError, match="HTTP 503; wait"):
+        probe_server(endpoint, None)
 
 
 @pytest.mark.parametrize(
