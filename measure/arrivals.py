@@ -1,5 +1,6 @@
 """When an open-loop level sends its requests: one seeded schedule, made before the level starts."""
 
+import math
 from enum import StrEnum
 
 import numpy as np
@@ -22,7 +23,8 @@ def arrival_times_s(
     A constant rate of 4 per second over 1 s gives 0, 0.25, 0.5 and 0.75.
     """
     if kind is Arrivals.CONSTANT:
-        return np.arange(0.0, duration_s, 1.0 / rate_per_s)
+        constant = np.arange(math.ceil(duration_s * rate_per_s) + 1) / rate_per_s
+        return constant[constant < duration_s]
     rng = np.random.default_rng(seed)
     shape = burstiness if kind is Arrivals.GAMMA else 1.0
     times = np.empty(0)
