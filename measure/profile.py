@@ -100,14 +100,17 @@ def _summaries(levels: Sequence[LevelRecord], requests: Iterable[RequestRecord])
 
 
 def _load_points(summaries: Sequence[LevelSummary]) -> list[LoadPoint]:
-    """Means of the valid closed-loop levels. Open-loop levels are for validation and never fitted."""
+    """Means of the valid closed-loop levels. Open-loop levels are for validation and never fitted.
+
+    A TPOT of 0, from outputs so short that one read held all of them, is no measurement and left out.
+    """
     return [
         LoadPoint(
             concurrency=summary.target,
             input_tokens=summary.input_tokens.mean,
             output_tokens=summary.output_tokens.mean,
             ttft_s=summary.ttft_s.mean,
-            tpot_s=summary.tpot_s.mean if summary.tpot_s is not None else None,
+            tpot_s=summary.tpot_s.mean if summary.tpot_s is not None and summary.tpot_s.mean > 0 else None,
         )
         for summary in summaries
         if summary.valid

@@ -48,3 +48,13 @@ def test_one_concurrency_asks_for_more_of_them() -> None:
     quick = replace(INFO, plan=quick_plan(budget_s=60, longest_input_tokens=None))
     said = refusal(quick, 1, requests_end_ms=990)
     assert said.endswith("; measure at more with --concurrency 1,2,4, or continue the run with --resume")
+
+
+def test_outputs_that_came_in_one_read_have_no_tpot_to_fit() -> None:
+    levels, requests = run(1, 2, requests_end_ms=990)
+    at_once = level(start_ms=50_000, end_ms=51_000, level="at-once")
+    whole = request(start_ms=50_000, content_ms=[50_970, 50_970], level="at-once")
+    profile = build_profile(INFO, levels=[*levels, at_once], requests=[*requests, whole], telemetry=())
+    assert profile.levels[-1].tpot_s is not None
+    assert profile.levels[-1].tpot_s.mean == 0
+    assert profile.fit.points == 3
