@@ -86,6 +86,7 @@ def _demand(scenario: Scenario, log_requests_per_day: float) -> Iterable[Assumpt
             unit="1/day",
             source=f"mean rate of the log {demand.log}, taken to hold around the clock",
             as_of="",
+            note="as old as the log, which carries its own dates or none",
         )
         if demand.requests_per_day is None
         else _named("requests_per_day", demand.requests_per_day, "1/day", "in the first month")
@@ -95,8 +96,16 @@ def _demand(scenario: Scenario, log_requests_per_day: float) -> Iterable[Assumpt
 
 
 def _named(name: str, figure: Figure, unit: str, note: str) -> Assumption:
-    source = figure.source or SCENARIO
-    return Assumption(name=name, value=figure.range, unit=unit, source=source, as_of=figure.as_of, note=note)
+    """A figure of the scenario's own tables; undated, it counts as a guess."""
+    return Assumption(
+        name=name,
+        value=figure.range,
+        unit=unit,
+        source=figure.source or SCENARIO,
+        as_of=figure.as_of,
+        note=note,
+        is_placeholder=not figure.as_of,
+    )
 
 
 def _replicas(machine: Machine) -> Assumption:
@@ -110,17 +119,19 @@ def _replicas(machine: Machine) -> Assumption:
 
 def _throughput(profile: Profile, outside_hull_frac: float) -> Assumption:
     """As uncertain as the fit was wrong on points it never saw, and more so the more requests were never measured."""
-    fit = profile.fit
-    errors = [e for e in (fit.held_out_tpot_error_frac, fit.held_out_ttft_error_frac) if e is not None]
-    measured = max(errors) if errors else _UNMEASURED_ERROR_FRAC
-    error = min(measured + _EXTRAPOLATION_ERROR_FRAC * outside_hull_frac, _LARGEST_ERROR_FRAC)
+    held_out = profile.fit.held_out_error_frac
+    measured = _UNMEASURED_ERROR_FRAC if held_out is None else held_out
+    wanted = measured + _EXTRAPOLATION_ERROR_FRAC * outside_hull_frac
+    error = min(wanted, _LARGEST_ERROR_FRAC)
     source = (
-        f"error of the fitted step time on load points that were never fitted: {measured:.0%}"
-        if errors
-        else "no load point was kept out of the fit, so its error is not known"
+        "no load point was kept out of the fit, so its error is not known"
+        if held_out is None
+        else f"error of the fitted step time on load points that were never fitted: {held_out:.0%}"
     )
     if outside_hull_frac > 0:
         source += f"; widened because {outside_hull_frac:.0%} of the requests lie outside what was measured"
+    if wanted > error:
+        source += f"; {wanted:.0%} in all, held to {error:.0%} here"
     return Assumption(
         name="throughput_ratio",
         value=Range(low=1.0 - error, mid=1.0, high=1.0 + error),
@@ -128,7 +139,7 @@ def _throughput(profile: Profile, outside_hull_frac: float) -> Assumption:
         source=source,
         as_of=profile.provenance.measured_at[:10],
         note="real over predicted rate of a replica",
-        is_placeholder=not errors,
+        is_placeholder=held_out is None or wanted > error,
     )
 
 
@@ -162,7 +173,7 @@ def _unknown(name: str, found: Iterable[str]) -> str:
 _TINY = 1e-6
 _LIMITS: tuple[tuple[str, float, float], ...] = (
     ("requests_per_day", _TINY, math.inf),
-    ("growth_frac_per_month", -1 + _TINY, math.inf),
+    ("growth_frac_per_month", -1 + _TINY, 1.0),
     ("cached_input_frac", 0.0, 1.0),
     ("throughput_ratio", _TINY, math.inf),
     ("pue_ratio", 1.0, math.inf),

@@ -7,14 +7,14 @@ knows about speed. Every figure is a measurement or `None`; reasons for `None` s
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from planner.distribution import Distribution
 from planner.errors import InputError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 
 class Scheduler(StrEnum):
@@ -93,6 +93,12 @@ class StepTimeFit:
     fitted_ttft_error_frac: float | None
     held_out_tpot_error_frac: float | None
     held_out_ttft_error_frac: float | None
+
+    @property
+    def held_out_error_frac(self) -> float | None:
+        """The larger of the two held-out errors; `None` when no point was held out."""
+        errors = [e for e in (self.held_out_tpot_error_frac, self.held_out_ttft_error_frac) if e is not None]
+        return max(errors, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +182,7 @@ class Provenance:
 class Profile:
     """Everything the planner knows about one replica. `missing` maps a field that is `None` to the reason."""
 
-    schema_version: int
+    schema_version: Literal[1]
     provenance: Provenance
     host: Host
     limits: EngineLimits

@@ -62,8 +62,8 @@ class Demand:
 
     `requests_per_day` replaces the log's own rate (the log then gives the mix of requests and their burstiness).
     `week_shape` says how the hours of a week differ; only a log of a week or more can show its own ("log").
-    `growth_frac_per_month` compounds from the second month on. `cached_input_frac` is the part of the prompt tokens
-    that the API's prompt cache serves; the self-hosted side is given no such discount.
+    `growth_frac_per_month`, at most 1 (doubling), compounds from the second month on. `cached_input_frac` is the part
+    of the prompt tokens that the API's prompt cache serves; the self-hosted side is given no such discount.
     """
 
     log: str
@@ -77,7 +77,7 @@ class Demand:
 
     def __post_init__(self) -> None:
         _within("requests_per_day", self.requests_per_day, above=0.0)
-        _within("growth_frac_per_month", self.growth_frac_per_month, above=-1.0)
+        _within("growth_frac_per_month", self.growth_frac_per_month, above=-1.0, at_most=1.0)
         _within("cached_input_frac", self.cached_input_frac, at_least=0.0, at_most=1.0)
 
 
@@ -90,7 +90,7 @@ class Service:
     tpot_s: Annotated[float, Field(gt=0)] | None = None
     e2e_s: Annotated[float, Field(gt=0)] | None = None
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     def __post_init__(self) -> None:
         if self.ttft_s is None and self.tpot_s is None and self.e2e_s is None:

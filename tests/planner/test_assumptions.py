@@ -89,3 +89,18 @@ def test_without_a_profile_nothing_is_said_of_throughput(tmp_path: Path) -> None
         purchases=(),
     )
     assert "throughput_ratio" not in {assumption.name for assumption in found}
+
+
+def test_an_error_beyond_the_limit_is_told_and_held(tmp_path: Path) -> None:
+    weak = dataclasses.replace(ONE_AT_A_TIME.fit, held_out_ttft_error_frac=1.06)
+    found = gathered(tmp_path, profile=dataclasses.replace(ONE_AT_A_TIME, fit=weak))["throughput_ratio"]
+    assert (found.value.low, found.value.high) == pytest.approx((0.1, 1.9))
+    assert "106%" in found.source
+    assert "held to 90% here" in found.source
+    assert found.is_placeholder
+
+
+def test_an_undated_figure_of_the_scenario_is_a_guess(tmp_path: Path) -> None:
+    found = gathered(tmp_path)
+    assert found["growth_frac_per_month"].is_placeholder
+    assert found["aws-c7a-large/replicas_per_machine"].is_placeholder

@@ -67,6 +67,12 @@ def test_all_mistakes_come_together_with_line_and_key(tmp_path: Path) -> None:
         ('api = ["openai/gpt-4o-mini"]', 'api = ["openai/a", "openai/a"]', "api names openai/a more than once"),
         ("requests_per_day = 216_000", "requests_per_day = 0", "requests_per_day must be above 0"),
         ("requests_per_day = 216_000", "growth_frac_per_month = -1", "growth_frac_per_month must be above -1"),
+        (
+            "requests_per_day = 216_000",
+            "growth_frac_per_month = 1.5",
+            "growth_frac_per_month must be at most 1, got 1.5",
+        ),
+        ("e2e_s = 1.5", "e2e_s = inf", "slo.e2e_s: Input should be a finite number"),
         ("requests_per_day = 216_000", "cached_input_frac = 1.2", "cached_input_frac must be at most 1"),
         ("requests_per_day = 216_000", "requests_per_day = nan", "requests_per_day"),
         ("[slo]", "[slo", "is not valid TOML"),
