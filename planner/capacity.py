@@ -96,7 +96,7 @@ class HourPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapacityPlan:
-    """A week of whole replicas: `peak_replicas` must be owned, `replica_hours_per_week` is what rent bills."""
+    """A week of whole replicas: need and spare at the peak, and what the paid machines could run in all."""
 
     hours: tuple[HourPlan, ...]
     peak_replicas: int
@@ -188,10 +188,18 @@ def replicas_for(curve: CapacityCurve, requests_per_s: float) -> int:
     return math.ceil(requests_per_s / (curve.max_requests_per_s[-1] / curve.replicas[-1]) - 1e-9)
 
 
-def plan_hours(curve: CapacityCurve, requests_per_s: float, shape: WeekShape, rules: FleetRules) -> CapacityPlan:
+def plan_hours(
+    curve: CapacityCurve,
+    requests_per_s: float,
+    shape: WeekShape,
+    rules: FleetRules,
+    *,
+    replicas_per_machine: int = 1,
+) -> CapacityPlan:
     """The week at a mean rate: whole replicas hour by hour, and how busy they are.
 
-    2 requests/s at 1.5 busy seconds each on 4 paid replicas are 3 / 4 = 75 % utilisation.
+    2 requests/s at 1.5 busy seconds each on 4 paid replicas are 3 / 4 = 75 % utilisation. Paid are all replicas of
+    whole machines: 68 on machines of 12 are paid as 72.
     Raises `ValueError` for a rate below 0.
     """
     if requests_per_s < 0:
@@ -200,7 +208,8 @@ def plan_hours(curve: CapacityCurve, requests_per_s: float, shape: WeekShape, ru
     needed = [replicas_for(curve, rate) for rate in rates]
     staffed = [max(n + rules.spare_replicas, rules.min_replicas) for n in needed]
     peak = max(staffed)
-    paid = staffed if rules.scale_by_hour else [peak] * len(staffed)
+    wanted = staffed if rules.scale_by_hour else [peak] * len(staffed)
+    paid = [math.ceil(n / replicas_per_machine) * replicas_per_machine for n in wanted]
     busy = [min(rate * curve.busy_s_per_request, float(p)) for rate, p in zip(rates, paid, strict=True)]
     hours = tuple(
         HourPlan(

@@ -144,7 +144,8 @@ def _fleet(option: RentOption | OwnOption, frame: Frame, mid: Draws, inputs: Pla
     rate = float(mid.values[VOLUME][0]) / SECONDS_PER_DAY / float(mid.values["throughput_ratio"][0])
     per_machine = np.floor(mid.values[f"{option.id}/replicas_per_machine"])
     peak = rate * frame.week.peak
-    week = plan_hours(option.curve, rate, inputs.week, rules_for(option, frame.rules))
+    rules = rules_for(option, frame.rules)
+    week = plan_hours(option.curve, rate, inputs.week, rules, replicas_per_machine=int(per_machine[0]))
     return FleetSize(
         profile=_profile_key(option, inputs),
         replicas_per_machine=int(per_machine[0]),

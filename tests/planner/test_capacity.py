@@ -299,3 +299,10 @@ def test_the_azure_log_on_a_slow_engine(azure_log) -> None:  # type: ignore[no-u
     assert needed > 2.57 * curve.busy_s_per_request
     assert needed < 100
     assert np.all(np.diff(curve.max_requests_per_s) >= 0)
+
+
+def test_whole_machines_are_paid_in_full() -> None:
+    """2 replicas needed and one spare on machines of 5: one machine, so 5 are paid and 1.2 of them busy."""
+    plan = plan_hours(STAIRS, 1.0, flat_week(), FleetRules(spare_replicas=1), replicas_per_machine=5)
+    assert (plan.peak_replicas, plan.hours[0].paid_replicas, plan.replica_hours_per_week) == (3, 5, 5 * 168)
+    assert plan.utilisation_frac == pytest.approx(1.2 / 5)
