@@ -13,6 +13,7 @@ from planner.inputs import Excluded
 from planner.options import ApiOption, OptionKind
 from planner.scenario import Scenario
 from planner.schedule import period_start
+from planner.units import TOKENS_PER_MTOK
 from planner.workload import WeekShape, Workload
 from pricing.api import api_bill, rate_card
 from pricing.book import Book
@@ -123,10 +124,25 @@ def _price(
 
 def _basis(kind: TokenKind, bills: Sequence[ApiBill]) -> str:
     """Every layer that had a say in the rate of one kind, over all context tiers that the log reaches."""
+    unit, per = ("request", 1.0) if kind is TokenKind.REQUEST else ("million tokens", TOKENS_PER_MTOK)
     said = dict.fromkeys(
         str(why) for bill in bills for line in bill.lines if line.kind == kind for why in line.provenance
     )
-    return "; ".join((bills[0].matched_model, *said))
+    rates = [
+        float(sum(line.cost_usd for line in mine) / tokens) * per
+        for bill in bills
+        if (mine := [line for line in bill.lines if line.kind == kind])
+        and (tokens := sum(line.tokens for line in mine))
+    ]
+    priced = [_undrifted(min(rates), max(rates), unit)] if rates else []
+    url = [bills[0].source_url] if bills[0].source_url else []
+    return "; ".join((bills[0].matched_model, *said, *url, *priced))
+
+
+def _undrifted(low: float, high: float, unit: str) -> str:
+    """The mean price of the log's mix before drift; a span where it depends on the cached part."""
+    span = f"{low:.6g}" if f"{low:.6g}" == f"{high:.6g}" else f"{low:.6g} to {high:.6g}"
+    return f"{span} USD/{unit} times api_price_drift_frac_per_year"
 
 
 def _promised(option: ApiOption, commitments: Sequence[Commitment], months: Sequence[datetime]) -> ApiOption:

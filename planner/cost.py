@@ -152,7 +152,9 @@ def _rented(option: RentOption, frame: Frame, draws: Draws, machine_hours: Array
     price = np.broadcast_to(draws.column(f"{option.id}/usd_per_h"), machine_hours.shape)
     if option.offer.term is not Term.RESERVED:
         price = price * _drift("rental_price_drift_frac_per_year", frame, draws)
-    basis = f"{option.id}/usd_per_h, {option.offer.provider}, {option.offer.checked_on.isoformat()}"
+    offer = option.offer
+    change = "fixed" if offer.term is Term.RESERVED else "times rental_price_drift_frac_per_year"
+    basis = f"{option.id}/usd_per_h, {offer.provider}, {offer.checked_on.isoformat()}, {change}"
     item = f"{option.offer.name}, billed busy or idle"
     rent = running("rent", item, machine_hours, "machine-hours", price, basis)
     left = np.maximum(option.offer.min_term_months - (machine_hours > 0).sum(axis=1), 0)

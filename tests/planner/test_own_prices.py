@@ -117,10 +117,12 @@ def test_every_api_line_says_layer_source_and_date_of_its_month(tmp_path: Path) 
     said = {(line.item, line.month): line.basis for line in plan.best_api.lines}
     library = "library: genai-prices 0.2.3, as of 2026-11-20"
     discount = "discount: Contract 4711 (20 % off openai), as of 2026-11-01"
-    assert said["input tokens", 2] == f"openai/gpt-4o-mini; {library}; {discount}"
-    assert said["output tokens", 1] == f"openai/gpt-4o-mini; {library}; {discount}"
+    drift = "USD/million tokens times api_price_drift_frac_per_year"
+    assert said["input tokens", 2] == f"openai/gpt-4o-mini; {library}; {discount}; 0.12 {drift}"
+    url = "https://developers.openai.com/api/docs/pricing"
+    assert said["output tokens", 1] == f"openai/gpt-4o-mini; {library}; {discount}; {url}; 0.48 {drift}"
     assert said["output tokens", 2] == (
-        "openai/gpt-4o-mini; organisation: Contract 4711 (sets output), as of 2026-11-01"
+        f"openai/gpt-4o-mini; organisation: Contract 4711 (sets output), as of 2026-11-01; 0.4 {drift}"
     )
     assert said["shortfall of minimum spend floor", 1] == "commitment: Contract 4711, as of 2026-11-01"
 
@@ -160,5 +162,5 @@ def test_a_quote_is_a_candidate_like_any_other(tmp_path: Path) -> None:
     rented = next(option for option in make_plan(inputs, size_fleets(inputs)).options if option.id == "mine")
     rent = next(line for line in rented.lines if line.category == "rent")
     assert rent.unit_price_usd == pytest.approx(0.05)
-    assert rent.basis == "mine/usd_per_h, a host, 2026-11-19"
+    assert rent.basis == "mine/usd_per_h, a host, 2026-11-19, times rental_price_drift_frac_per_year"
     assert [file.role for file in inputs.files] == ["request log", "profile", "quotes"]
