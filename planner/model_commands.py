@@ -1,6 +1,7 @@
 """Commands about the model of an engine: how wrong it is, and what it says of a load."""
 
 import csv
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,12 @@ from planner.validate import ErrorSummary, Scoreboard, validate_levels, validate
 from planner.workload import Workload, at_rate
 
 SHOWN_NOTES = 12
+
+
+def _above_zero(value: float | None) -> float | None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise typer.BadParameter(f"must be a finite number above 0, got {value}; leave it out for none")
+    return value
 
 
 def register(app: typer.Typer) -> None:
@@ -83,10 +90,16 @@ def simulate_load(
     replicas: Annotated[int, typer.Option(min=1, help="Engines behind one router.")] = 1,
     routing: Annotated[Routing, typer.Option(help="Which engine a request goes to.")] = Routing.ROUND_ROBIN,
     cached: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of every prompt in the prefix cache.")] = 0.0,
-    rate: Annotated[float | None, typer.Option(help="Mean requests/s; the log's burst pattern is kept.")] = None,
-    ttft_s: Annotated[float | None, typer.Option("--ttft", help="SLO: seconds to the first token.")] = None,
-    tpot_s: Annotated[float | None, typer.Option("--tpot", help="SLO: seconds a token after the first.")] = None,
-    e2e_s: Annotated[float | None, typer.Option("--e2e", help="SLO: seconds in all.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(callback=_above_zero, help="Mean requests/s; the log's burst pattern is kept.")
+    ] = None,
+    ttft_s: Annotated[
+        float | None, typer.Option("--ttft", callback=_above_zero, help="SLO: seconds to the first token.")
+    ] = None,
+    tpot_s: Annotated[
+        float | None, typer.Option("--tpot", callback=_above_zero, help="SLO: seconds a token after the first.")
+    ] = None,
+    e2e_s: Annotated[float | None, typer.Option("--e2e", callback=_above_zero, help="SLO: seconds in all.")] = None,
     requests: Annotated[Path | None, typer.Option(help="Write every request's latencies to this CSV.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
@@ -97,8 +110,6 @@ def simulate_load(
     measured = load_profile(profile / "profile.json" if profile.is_dir() else profile)
     load, _ = read_log(workload)
     if rate is not None:
-        if rate <= 0:
-            raise InputError(f"--rate must be above 0 requests/s, got {rate}; leave it out to keep the log's own")
         load = at_rate(load, rate)
     result = simulate(
         measured.fit.step_time, measured.limits, load, replicas=replicas, routing=routing, cached_frac=cached

@@ -76,6 +76,8 @@ def check_bad_rows(path: Path, report: LogReport, max_bad_rows: int) -> None:
 
 def read_log_with_all_bad_rows(path: Path) -> tuple[Workload, LogReport]:
     """As `read_log`, but any number of bad rows is allowed as long as good ones remain."""
+    if path.is_dir():
+        raise InputError(f"cannot read the log {path}: it is a directory; give one of the files in it")
     if not path.is_file():
         raise InputError(
             f"cannot read the log {path}: no such file; give a CSV, JSONL or Parquet file with one request a row"
@@ -100,6 +102,12 @@ def read_log_with_all_bad_rows(path: Path) -> tuple[Workload, LogReport]:
     if workload is None:
         detail = f"line {bad_rows[0].line}: {bad_rows[0].reason}" if bad_rows else "it is empty"
         raise InputError(f"the log {path} holds no usable request ({detail}); give one request a row with {_NEEDS}")
+    if workload.span_s <= 0:
+        left_out = f"; line {bad_rows[0].line} was left out: {bad_rows[0].reason}" if bad_rows else ""
+        raise InputError(
+            f"the log {path} holds {workload.requests} request(s) at one instant, which is no rate{left_out}; "
+            "give a log with at least two arrivals"
+        )
     report = LogReport(format=columns.format, rows=workload.requests, bad_rows=tuple(bad_rows), notes=tuple(notes))
     return workload, report
 
@@ -222,7 +230,7 @@ def _load(
     connection: duckdb.DuckDBPyConnection, source: str, path: Path, columns: Columns
 ) -> tuple[Workload | None, list[tuple[int, str]], list[str]]:
     bucket = "AND count BETWEEN 0 AND 1e9 AND count = floor(count) AND lasts > 0" if columns.count else ""
-    limits = {"least": 0, "most": "1e15"} if columns.count else {"least": 1, "most": "1e9"}
+    limits = {"least": 0, "most": 10**15} if columns.count else {"least": 1, "most": _MOST_TOKENS}
     connection.execute(_PARSED.format(source=source, bucket=bucket, **limits), [str(path)])
     bad = [
         (int(record), BUCKET_REASON if columns.count else _reason(*raw))
@@ -262,11 +270,6 @@ def _load(
         )
     if not arrival_s.size:
         return None, bad, notes
-    if arrival_s[-1] <= 0:
-        raise InputError(
-            f"the log {path} holds {at.size} request(s) at one instant, which is no rate; "
-            "give a log with at least two arrivals"
-        )
     workload = Workload(
         name=path.name,
         arrival_s=arrival_s,
@@ -299,6 +302,10 @@ def _dealt(
     return arrival_s[order] - first_s, np.maximum(shares[0], 1)[order], shares[1][order]
 
 
+_MOST_TOKENS = 10**9
+"""Of one request; more is taken for a mistake."""
+
+
 def _reason(time: str | None, prompt: str | None, output: str | None) -> str:
     for name, value, least in (("input tokens", prompt, 1), ("output tokens", output, 0)):
         if value is None or not value.strip():
@@ -307,8 +314,8 @@ def _reason(time: str | None, prompt: str | None, output: str | None) -> str:
             number = float(value)
         except ValueError:
             return f"the {name} are no number: {value[:40]!r}"
-        if not (least <= number <= 1e9 and number == int(number)):
-            return f"the {name} must be a whole number from {least} on, got {value[:40]}"
+        if not (least <= number <= _MOST_TOKENS and number == int(number)):
+            return f"the {name} must be a whole number from {least} to {_MOST_TOKENS:,}, got {value[:40]}"
     return "the time is missing" if time is None or not time.strip() else f"the time cannot be read: {time[:40]!r}"
 
 

@@ -59,8 +59,10 @@ def test_a_simulation_for_people(profile: Path, log: Path) -> None:
 
 
 def test_refusals(profile: Path, log: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(_app(), ["simulate", str(profile), str(log), "--rate", "-1"])
-    assert isinstance(result.exception, InputError)
+    for option, value in (("--rate", "-1"), ("--rate", "nan"), ("--ttft", "-3"), ("--e2e", "inf")):
+        result = CliRunner().invoke(_app(), ["simulate", str(profile), str(log), option, value])
+        assert result.exit_code == 2
+        assert "finite number above 0" in result.output
     result = CliRunner().invoke(_app(), ["simulate", str(tmp_path / "none.json"), str(log)])
     assert isinstance(result.exception, InputError)
     result = CliRunner().invoke(_app(), ["simulate", str(profile), str(log), "--requests", str(tmp_path / "no/x.csv")])

@@ -182,3 +182,18 @@ def test_a_log_that_cannot_be_used_is_one_sentence(tmp_path: Path, text: str, se
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_log(tmp_path / "none.csv")
+
+
+def test_a_directory_is_called_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="it is a directory"):
+        read_log(tmp_path)
+
+
+def test_too_many_tokens_are_told_the_limit(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="from 1 to 1,000,000,000, got 2000000000"):
+        read_log(_file(tmp_path, HEADER + "1,2000000000,1\n2,1,1\n3,1,1\n"))
+
+
+def test_one_arrival_left_names_the_first_row_that_was_left_out(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="line 3 was left out: the input tokens are no number"):
+        read_log(_file(tmp_path, HEADER + "1,10,1\n2,x,1\n"))
