@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from planner.console import emit_json, log, out
 from planner.decide import make_plan, size_fleets
@@ -51,18 +52,18 @@ def plan_scenario(path: Path) -> Plan:
 
 def show_plan(made: Plan) -> None:
     """The options, the verdict and its cautions, for reading in a terminal."""
-    table = Table(title=made.scenario.name)
+    table = Table(title=Text(made.scenario.name))
     table.add_column("option", overflow="fold")
-    for heading in ("USD/month", "first month", "USD/million tokens"):
+    for heading in ("USD/month,\nlevelised", "first month,\nP&L", "USD/million\ntokens"):
         table.add_column(heading, justify="right")
     for option in made.options:
         table.add_row(
-            describe(option),
+            Text(describe(option), overflow="fold"),
             usd(option.levelised_usd_per_month),
             usd(option.first_month_usd),
             f"{option.usd_per_mtok:.4f}",
         )
-    out.print(table)
+    out.print(table, soft_wrap=False)
     out.print(f"{made.verdict.headline}\n", style="bold", markup=False)
     out.print(f"{made.verdict.paragraph}\n", markup=False)
     for caution in made.verdict.cautions:

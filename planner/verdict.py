@@ -18,6 +18,8 @@ _SIDES = {
 }
 _WORTH_SAYING_USD_PER_MONTH = 1.0
 _MOSTLY_EXTRAPOLATED_FRAC = 0.25
+_WEAK_FIT_ERROR_FRAC = 0.5
+_FAR_START_YEARS = 10
 _LABELS = {
     "requests_per_day": "requests per day",
     "growth_frac_per_month": "traffic growth per month",
@@ -102,7 +104,8 @@ def make_verdict(plan: Plan) -> Verdict:
     if not plan.options:
         reasons = "; ".join(f"{excluded.id}: {excluded.reason}" for excluded in plan.excluded)
         text = f"No candidate can serve this workload. {reasons}."
-        return Verdict(headline="No option is left.", paragraph=text, cautions=tuple(_cautions(plan)))
+        headline = "The result is that no option is left: every candidate is out."
+        return Verdict(headline=headline, paragraph=text, cautions=tuple(_cautions(plan)))
     sentences = [
         _winner(plan),
         *_break_even(plan),
@@ -294,14 +297,13 @@ def _quality(plan: Plan) -> Iterator[str]:
 def _cautions(plan: Plan) -> Iterator[str]:
     span_s = plan.workload.span_s
     if span_s < _SMALL_LOG_S:
-        minutes = span_s / SECONDS_PER_MINUTE
-        length = f"{minutes:.0f} minutes" if minutes < 120 else f"{span_s / SECONDS_PER_HOUR:.0f} hours"
         yield (
-            f"The log covers {length} and can carry no claim about days: that its rate holds around the clock and that "
-            f'the week has the shape "{plan.week_name}" ({plan.week_source}) are assumptions.'
+            f"The log covers {_length(span_s)} and can carry no claim about days: that its rate holds around the "
+            f'clock and that the week has the shape "{plan.week_name}" ({plan.week_source}) are assumptions.'
         )
     if plan.bad_rows:
         yield f"{plan.bad_rows} rows of the log could not be used and were left out."
+    yield from _start_cautions(plan)
     yield from _capacity_cautions(plan)
     if plan.options and plan.options[0].kind in (OptionKind.HYBRID, OptionKind.STAGED):
         yield "The mix answers with two models: check that users may get either, and that both may see the data."
@@ -316,6 +318,33 @@ def _cautions(plan: Plan) -> Iterator[str]:
         yield f"{excluded.id} is out: {excluded.reason}."
 
 
+def _length(span_s: float) -> str:
+    """The span of a log for reading.
+
+    >>> _length(12.34), _length(160.0), _length(9000.0)
+    ('12.3 seconds', '3 minutes', '2 hours')
+    """
+    if span_s < 2 * SECONDS_PER_MINUTE:
+        return f"{span_s:.3g} seconds"
+    minutes = span_s / SECONDS_PER_MINUTE
+    return f"{minutes:.0f} minutes" if minutes < 120 else f"{span_s / SECONDS_PER_HOUR:.0f} hours"
+
+
+def _start_cautions(plan: Plan) -> Iterator[str]:
+    """Held against the newest date in the assumptions, so that the same plan says the same on any day."""
+    newest = max((a.as_of[:7] for a in plan.assumptions if a.as_of), default=None)
+    start = plan.scenario.start_month
+    if newest is None:
+        return
+    if start < newest:
+        yield f"The plan starts in {start}, before the newest of its figures ({newest}): it is a look back."
+    elif int(start[:4]) - int(newest[:4]) > _FAR_START_YEARS:
+        yield (
+            f"The plan starts in {start}, more than {_FAR_START_YEARS} years after the newest of its figures "
+            f"({newest}): no price of today says anything about then."
+        )
+
+
 def _capacity_cautions(plan: Plan) -> Iterator[str]:
     fleets = [option.fleet for option in plan.options if option.fleet is not None]
     for key in sorted({fleet.profile for fleet in fleets}):
@@ -326,6 +355,12 @@ def _capacity_cautions(plan: Plan) -> Iterator[str]:
             f"The replica was measured on {cores}{cards(host.accelerators)}; how many of it an offered machine "
             "carries is an assumption (replicas per machine)."
         )
+        error = plan.profiles[key].fit.held_out_error_frac
+        if error is not None and error > _WEAK_FIT_ERROR_FRAC:
+            yield (
+                f"The fit behind {key} was off by {error:.0%} on load points that it had not seen, which is too weak "
+                "to plan with: measure again on an idle machine, with more requests per level."
+            )
         if curve.requests_outside_hull_frac > 0:
             yield (
                 f"{curve.requests_outside_hull_frac:.1%} of the requests lie outside what was measured, so their speed "

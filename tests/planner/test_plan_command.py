@@ -116,3 +116,33 @@ def test_published_measurements_stand_in_for_a_gpu(repository: Path, tmp_path: P
     assert "rough guess" in found["verdict"]  # most prompts of the log are longer than what was measured
     manifest = json.loads((tmp_path / "manifest.json").read_bytes())
     assert manifest["inputs"][1]["path"] == "reference:llama-3.1-70b/h100_sxm/fp8/vllm/tp8"
+
+
+def test_a_name_is_no_markup(tmp_path: Path) -> None:
+    done = breakeven("plan", str(write_case(tmp_path, SCENARIO.replace("worked example", "a [/] b"))))
+    assert done.returncode == 0, done.stderr
+    assert "a [/] b" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device on this system")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_full_disk_is_one_sentence(tmp_path: Path, options: list[str]) -> None:
+    command = [sys.executable, "-m", "measure.cli", "plan", str(write_case(tmp_path)), *options]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("month", "said"), [("2020-01", "it is a look back"), ("2040-01", "more than 10 years after")])
+def test_a_start_far_from_the_prices_is_cautioned(tmp_path: Path, month: str, said: str) -> None:
+    cut = SCENARIO[: SCENARIO.index("[[candidates.rent]]")].replace('profile = "profile.json"\n', "")
+    found = verdict(write_case(tmp_path, cut.replace("2026-12", month)))
+    assert any(said in caution for caution in found["cautions"])  # type: ignore[attr-defined]
+
+
+def test_a_weak_fit_is_cautioned(tmp_path: Path) -> None:
+    fit = dataclasses.replace(ONE_AT_A_TIME.fit, held_out_ttft_error_frac=1.06)
+    found = verdict(write_case(tmp_path, profile=dataclasses.replace(ONE_AT_A_TIME, fit=fit)))
+    assert any("off by 106%" in caution for caution in found["cautions"])  # type: ignore[attr-defined]

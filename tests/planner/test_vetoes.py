@@ -77,7 +77,7 @@ def test_nothing_left_is_an_answer_too(tmp_path: Path) -> None:
     extra = '[requirements]\ndata = "on premises"\nmin_pass_rate_frac = 0.9\n\n[quality."self-hosted"]\npassed = 1\n'
     plan = plan_with(tmp_path, extra + 'total = 100\nsuite = "tickets"')
     assert plan.options == ()
-    assert plan.verdict.headline == "No option is left."
+    assert plan.verdict.headline == "The result is that no option is left: every candidate is out."
     assert "passed 1 of 100 (tickets), below the minimum of 90%" in plan.verdict.paragraph
 
 
