@@ -68,8 +68,9 @@ def demo(
     target = TargetInfo(kind="gguf", location=str(model), model=None)
     longest = int(workload.input_tokens.max())
     plan = quick_plan(budget_s=MEASURING_BUDGET_S, longest_input_tokens=longest)
-    profile = run_measurement(target, plan, directory, seed=SEED, progress=ConsoleProgress())
-    print_profile(profile)
+    progress = ConsoleProgress()
+    profile = run_measurement(target, plan, directory, seed=SEED, progress=progress)
+    print_profile(profile, already_said=progress.said)
 
     log.rule("3 of 3  price the log and decide")
     shutil.copyfile(requests, directory / requests.name)
