@@ -81,7 +81,7 @@ def demo(
     ttft_s = attainable_ttft_s(alone_s)
     log.print(
         f"  service level: {asked.slo.attainment_frac:.0%} of the requests see their first token within {ttft_s:g} s; "
-        f"it can promise little less, the longest prompt of {longest:,} tokens alone takes {alone_s:.3g} s",
+        f"twice the {alone_s:.3g} s that the longest prompt of {longest:,} tokens takes alone, rounded up",
         markup=False,
     )
     scenario = demo_scenario(asked, profile, ttft_s=ttft_s, start_month=next_month(now.date()))
