@@ -31,7 +31,8 @@ _SPIN_COUNT = "300"
 
 With as many threads as cores, OpenMP's long default makes one busy neighbour cost a factor of ten: a thread burns the
 time slice that the other one needs. Measured on 2 cores with a 135M Q8_0 shape beside one busy loop, TTFT of 256 tokens
-and TPOT: default 2.7 to 5.4 s and 166 to 525 ms, 300 spins 1.1 s and 29 ms; on the quiet machine both 0.32 s and 9 ms.
+and TPOT: default 2.7 to 5.4 s and 166 to 525 ms, 300 spins 1.1 s and 29 ms. In the
+calmest interleaved runs TTFT was equal at 0.32 s, TPOT 8.3 to 9.9 ms by default and 10.0 to 12.7 ms with 300 spins.
 """
 
 
