@@ -11,6 +11,7 @@ import typer
 
 import measure.commands
 import measure.demo
+import measure.profile_commands
 import planner.plan_commands
 import planner.workload_commands
 import pricing.commands
@@ -38,7 +39,14 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-for room in (measure.demo, measure.commands, planner.workload_commands, pricing.commands, planner.plan_commands):
+for room in (
+    measure.demo,
+    measure.commands,
+    measure.profile_commands,
+    planner.workload_commands,
+    pricing.commands,
+    planner.plan_commands,
+):
     room.register(app)
 
 

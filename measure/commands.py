@@ -1,7 +1,6 @@
-"""`breakeven measure` and `breakeven profile`."""
+"""`breakeven measure`."""
 
 import secrets
-from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,15 +12,15 @@ from measure.arrivals import Arrivals
 from measure.blocks import Quant
 from measure.endpoint import Api, parse_endpoint
 from measure.probe import USUAL_PORTS, local_servers
+from measure.profile_commands import show_profile
 from measure.records import TargetInfo
-from measure.report import ConsoleProgress, print_profile
+from measure.report import ConsoleProgress
 from measure.rundir import pack_run
-from measure.session import resume_measurement, run_measurement, write_profile
+from measure.session import resume_measurement, run_measurement
 from measure.sweep import grid_plan
 from measure.synthetic import write_synthetic_gguf
-from planner.console import emit_json, log, out
+from planner.console import log
 from planner.errors import InputError
-from planner.profile import Profile
 
 _SYNTHETIC_SEED = 0
 
@@ -42,9 +41,8 @@ def synthetic_model(name: str, folder: Path) -> Path:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the room's commands to the command line."""
+    """Add the command to the command line."""
     app.command()(measure)
-    app.command()(profile)
 
 
 def measure(
@@ -123,32 +121,7 @@ def measure(
         result = run_measurement(target, plan, directory, seed=chosen, progress=progress)
     if pack:
         log.print(f"  packed: {pack_run(directory)}", markup=False)
-    _show(result, directory, as_json=json, already_said=progress.said)
-
-
-def profile(
-    run_directory: Annotated[
-        Path, typer.Argument(metavar="RUN_DIR", help="A directory that `breakeven measure` wrote.")
-    ],
-    json: Annotated[bool, typer.Option("--json", help="Print the levels as one JSON object.")] = False,
-) -> None:
-    """Compute the profile again from the raw records of a run.
-
-    Example: breakeven profile runs/20261120-120000
-    """
-    result, dropped = write_profile(run_directory)
-    for line in dropped:
-        log.print(f"  {line}", style="yellow", markup=False)
-    _show(result, run_directory, as_json=json)
-
-
-def _show(result: Profile, directory: Path, *, as_json: bool, already_said: Collection[str] = ()) -> None:
-    profile_file = directory / "profile.json"
-    print_profile(result, already_said=already_said)
-    if as_json:
-        emit_json({"run_dir": str(directory), "profile": str(profile_file), "levels": result.levels})
-    else:
-        out.print(f"profile: {profile_file}", markup=False)
+    show_profile(result, directory, as_json=json, already_said=progress.said)
 
 
 def _parse_concurrency(text: str) -> list[int]:
