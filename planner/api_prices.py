@@ -163,8 +163,7 @@ def _promised(option: ApiOption, commitments: Sequence[Commitment], months: Sequ
 
 
 def _covers(commitment: Commitment, matched_model: str) -> bool:
-    targets = (commitment.model,) if isinstance(commitment, ProvisionedUnits) else commitment.targets
-    return matched_model in targets or matched_model.partition("/")[0] in targets
+    return matched_model in commitment.targets or matched_model.partition("/")[0] in commitment.targets
 
 
 def _shapes(workload: Workload, cached_frac: float) -> list[ShapeCount]:

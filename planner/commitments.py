@@ -1,4 +1,4 @@
-"""What is owed beside the price per token, in every world: minimum spend, prepaid credit, provisioned units.
+"""What is owed beside the price per token, in every world: minimum spend, credit, units, kept caches, free quota.
 
 The same rules as `pricing.commitments`, which settles one bill in exact decimals, on arrays over worlds and months.
 """
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.schedule import Entry, running
-from planner.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
-from pricing.commitments import Commitment, MinimumSpend, PrepaidCredit, ProvisionedUnits
+from planner.units import HOURS_PER_DAY, HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from pricing.commitments import Commitment, FreeQuota, KeptCache, MinimumSpend, PrepaidCredit, ProvisionedUnits
 
 Array = NDArray[np.floating[Any]]
 
@@ -45,9 +45,9 @@ class Load:
 def commitment_entries(promises: Promises, load: Load) -> tuple[Entry, ...]:
     """The entries that turn usage at the price per token into what is paid and borne.
 
-    In this order: provisioned units carry what they can and cost their fee; prepaid credit pays for what is left, the
-    credit that expires soonest first; a minimum spend counts the fee and what is left at full value, and what is
-    missing is paid.
+    In this order: provisioned units carry what they can and cost their fee; free quota takes its tokens off the rest;
+    a kept cache costs its storage; prepaid credit pays for what is left of the tokens, the credit that expires soonest
+    first; a minimum spend counts fees, storage and what is left at full value, and what is missing is paid.
 
     Worked: minimum 1,500 USD, usage 989.442: 510.558 more. Credit of 1,250 bought for 1,000 that expires after three
     months of 500: cash 1,000 in the first and 250 in the third, profit bears 400, 400 and 200 + 250.
@@ -59,6 +59,14 @@ def commitment_entries(promises: Promises, load: Load) -> tuple[Entry, ...]:
         entries += [fee, carried]
         left = left + carried.cash_usd[:, 1:]
         spent = spent + carried.cash_usd[:, 1:] + fee.cash_usd[:, 1:]
+    for quota in (c for c in promises.commitments if isinstance(c, FreeQuota)):
+        free = _free(quota, promises.month_starts, load, left)
+        entries.append(free)
+        left, spent = left + free.cash_usd[:, 1:], spent + free.cash_usd[:, 1:]
+    for cache in (c for c in promises.commitments if isinstance(c, KeptCache)):
+        storage = _kept(cache, promises.month_starts, load)
+        entries.append(storage)
+        spent = spent + storage.cash_usd[:, 1:]
     entries += _prepaid([c for c in promises.commitments if isinstance(c, PrepaidCredit)], promises.month_starts, left)
     for minimum in (c for c in promises.commitments if isinstance(c, MinimumSpend)):
         held = np.array([minimum.window.holds(day) for day in promises.month_starts])
@@ -86,6 +94,24 @@ def _provisioned(units: ProvisionedUnits, month_starts: Sequence[date], load: Lo
             *("commitment", f"tokens carried by {units.id}", carried, "share of the bill", -load.usage_usd, basis),
         ),
     )
+
+
+def _free(quota: FreeQuota, month_starts: Sequence[date], load: Load, left: Array) -> Entry:
+    """A week's tokens are spread evenly over its days: where weekdays differ, a little more is free than in truth."""
+    active = np.array([quota.window.holds(day) for day in month_starts]) * np.ones_like(left)
+    daily = (
+        load.weighted_tokens_per_h(1.0) @ np.array(load.hours_per_week, dtype=float) * (HOURS_PER_DAY / HOURS_PER_WEEK)
+    )
+    share = (
+        np.divide(np.minimum(daily, quota.tokens_per_day), daily, out=np.zeros_like(daily), where=daily > 0) * active
+    )
+    return running("commitment", f"free tokens of {quota.id}", share, "share of the bill", -left, _basis(quota))
+
+
+def _kept(cache: KeptCache, month_starts: Sequence[date], load: Load) -> Entry:
+    usd = np.array([float(cache.usd_in(day)) for day in month_starts]) * np.ones_like(load.usage_usd)
+    item = f"cache {cache.id} of {cache.stored_tokens:,} tokens"
+    return running("commitment", item, (usd > 0) * 1.0, "months", usd, _basis(cache))
 
 
 def _prepaid(credits_: Sequence[PrepaidCredit], month_starts: Sequence[date], owed: Array) -> list[Entry]:

@@ -7,11 +7,19 @@ from decimal import Decimal
 from enum import StrEnum
 
 from planner.errors import PriceError
-from pricing import extras
+from pricing import commitment_offers, extras
 from pricing.api import rate_card
 from pricing.extras import peak_weekdays
 from pricing.library import in_utc
-from pricing.load import load_assumptions, load_known_differences, load_purchases, load_rentals
+from pricing.load import (
+    load_accelerators,
+    load_assumptions,
+    load_electricity,
+    load_known_differences,
+    load_licences,
+    load_purchases,
+    load_rentals,
+)
 from pricing.rates import STANDARD, RateQuery, Resolve, TierRates, library_rates, with_fallbacks
 from pricing.second_source import SecondRates, SecondSource
 from pricing.types import RateCard, TokenKind
@@ -87,6 +95,10 @@ def aged_rows(today: date) -> list[AgedTable]:
         "rental": [(row.checked_on, row.is_placeholder) for row in load_rentals()],
         "purchase": [(row.checked_on, row.is_placeholder) for row in load_purchases()],
         "API extras": extras.aged(),
+        "commitment offers": commitment_offers.aged(),
+        "accelerators": [(row.checked_on, False) for row in load_accelerators()],
+        "licences": [(row.checked_on, False) for row in load_licences()],
+        "electricity": [(date.fromisoformat(row.as_of), row.is_placeholder) for row in load_electricity().values()],
         "assumptions": [(date.fromisoformat(row.as_of), row.is_placeholder) for row in load_assumptions()],
     }
     tables = []

@@ -19,6 +19,7 @@ from pricing import import_commands, licence_commands, lock_commands, quality_co
 from pricing.api import DEFAULT_MODELS, api_models, rate_card
 from pricing.book import open_book
 from pricing.check import AgedTable, ModelCheck, Verdict, aged_rows, check_model, is_priced
+from pricing.commitment_offers import FreeQuotaRow, ThroughputRow, UnitRow, free_quotas, throughputs, units
 from pricing.hardware import purchase_offers, rental_offers
 from pricing.lock import lock_changes, make_lock, queries_of
 from pricing.lockfile import read_lock
@@ -34,6 +35,7 @@ class Kind(StrEnum):
     API = "api"
     RENTAL = "rental"
     PURCHASE = "purchase"
+    COMMITMENT = "commitment"
     ASSUMPTIONS = "assumptions"
 
 
@@ -61,7 +63,7 @@ def list_prices(
     find: Annotated[str, typer.Option(help="Only rows whose name contains this.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
-    """List what can be priced: API models, machines to rent or to own, and the other assumptions.
+    """List what can be priced: API models, machines to rent or to own, published commitments, other assumptions.
 
     Example: breakeven prices list api --find gpt-oss
     """
@@ -75,6 +77,10 @@ def list_prices(
     elif kind is Kind.PURCHASE:
         machines = [p for p in purchase_offers() if wanted in f"{p.id} {p.name}".lower()]
         _print(as_json, "purchases", [asdict(p) for p in machines], _purchase_table(machines))
+    elif kind is Kind.COMMITMENT:
+        every: list[UnitRow | ThroughputRow | FreeQuotaRow] = [*units(), *throughputs(), *free_quotas()]
+        offers = [row for row in every if wanted in row.id]
+        _print(as_json, "commitments", [row.model_dump() for row in offers], _commitment_table(offers))
     else:
         defaults = [a for a in default_assumptions() if wanted in a.name]
         _print(as_json, "assumptions", [asdict(a) for a in defaults], _assumption_table(defaults))
@@ -225,6 +231,11 @@ def _purchase_table(offers: Iterable[PurchaseOffer]) -> Table:
         (o.id, o.name, _span(o.price_usd), _span(o.loaded_w), _mark(o.is_placeholder), o.checked_on) for o in offers
     ]
     return _table(("id", "machine", "USD", "loaded W", "", "checked on"), rows)
+
+
+def _commitment_table(offers: Iterable[UnitRow | ThroughputRow | FreeQuotaRow]) -> Table:
+    rows = [(o.id, o.terms, _mark(o.is_placeholder), o.checked_on) for o in offers]
+    return _table(("id", "terms", "", "checked on"), rows)
 
 
 def _assumption_table(defaults: Iterable[Assumption]) -> Table:

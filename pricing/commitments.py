@@ -1,4 +1,4 @@
-"""What is owed beside the price per token: minimum spend, prepaid credit that expires, provisioned units.
+"""What is owed beside the price per token: minimum spend, prepaid credit, provisioned units, kept caches, free quota.
 
 Everything is settled per calendar month on the bills of that month; nothing here changes a rate per token.
 """
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from planner.errors import InputError
-from planner.units import SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from planner.errors import InputError, PriceError
+from planner.units import SECONDS_PER_HOUR, SECONDS_PER_MINUTE, TOKENS_PER_MTOK
 from pricing.layers import ALWAYS, Note, Window
 
 _ZERO = Decimal(0)
@@ -56,8 +56,61 @@ class ProvisionedUnits:
     why: Note
     window: Window = ALWAYS
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return (self.model,)
 
-Commitment = MinimumSpend | PrepaidCredit | ProvisionedUnits
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageRate:
+    """The price of keeping tokens in an explicit cache [USD per million tokens and hour] while `window` holds."""
+
+    usd_per_mtok_h: Decimal
+    window: Window = ALWAYS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptCache:
+    """An explicit cache of `stored_tokens` of one model, kept `hours_per_month`, paid beside the price per token."""
+
+    id: str
+    model: str
+    stored_tokens: int
+    hours_per_month: Decimal
+    rates: tuple[StorageRate, ...]
+    why: Note
+    window: Window = ALWAYS
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return (self.model,)
+
+    def usd_in(self, month: date) -> Decimal:
+        """What the month that begins on `month` costs [USD], 0 outside the window.
+
+        Worked: 200,000 tokens for 730 hours at 0.50 USD per million and hour: 0.2 * 730 * 0.50 = 73 USD.
+        Raises `PriceError` where no rate holds on that day.
+        """
+        if not self.window.holds(month):
+            return _ZERO
+        rate = next((rate for rate in self.rates if rate.window.holds(month)), None)
+        if rate is None:
+            raise PriceError(f"commitment {self.id}: {self.model} has no price for keeping a cache on {month}")
+        return self.stored_tokens * self.hours_per_month * rate.usd_per_mtok_h / TOKENS_PER_MTOK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreeQuota:
+    """Tokens of `targets` that are not billed, input and output counted alike, every day anew."""
+
+    id: str
+    targets: tuple[str, ...]
+    tokens_per_day: int
+    why: Note
+    window: Window = ALWAYS
+
+
+Commitment = MinimumSpend | PrepaidCredit | ProvisionedUnits | KeptCache | FreeQuota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +203,16 @@ def settle_provisioned(
         spilled_frac=spilled_frac,
         utilisation_frac=(total - spilled) / (capacity * hours),
     )
+
+
+def free_usd(quota: FreeQuota, daily_tokens: Sequence[int], list_usd: Decimal) -> Decimal:
+    """What of `list_usd`, the price of all of `daily_tokens`, is not billed; each day's quota ends with the day.
+
+    Worked: 10 million a day; days of 8 and 20 million that list at 28 USD: 18 of 28 million are free, so 18 USD.
+    """
+    total = sum(daily_tokens)
+    free = sum(min(tokens, quota.tokens_per_day) for tokens in daily_tokens)
+    return list_usd * free / total if total else _ZERO
 
 
 def _pay(

@@ -9,9 +9,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from planner.errors import InputError, PriceError
-from planner.units import TOKENS_PER_MTOK
-from pricing.library import find_model, in_utc
+from planner.errors import InputError
+from pricing.library import in_utc
 from pricing.load import table_rows
 from pricing.types import Provenance
 
@@ -33,9 +32,11 @@ class Region:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheStorage:
-    """The price of keeping tokens in an explicit cache [USD per million tokens and hour]."""
+    """The price of keeping tokens in an explicit cache [USD per million tokens and hour] in a span of days."""
 
     usd_per_mtok_h: Decimal
+    from_date: date
+    to_date: date
     why: Provenance
     is_placeholder: bool
 
@@ -92,25 +93,25 @@ def find_region(region_id: str) -> Region:
     return known[region_id]
 
 
-def cache_storage(model: str, at: datetime) -> CacheStorage | None:
-    """What keeping an explicit cache of `model` costs on the day of `at`, None where the table has no price."""
-    row = next((row for row in _storage() if model in row.models and row.holds(at)), None)
-    if row is None:
-        return None
-    return CacheStorage(usd_per_mtok_h=row.usd_per_mtok_h, why=row.why(), is_placeholder=row.is_placeholder)
+def storage_prices(matched_model: str) -> tuple[CacheStorage, ...]:
+    """Every known price of keeping an explicit cache of a model, each with the days on which it holds."""
+    return tuple(
+        CacheStorage(
+            usd_per_mtok_h=row.usd_per_mtok_h,
+            from_date=row.from_date,
+            to_date=row.to_date,
+            why=row.why(),
+            is_placeholder=row.is_placeholder,
+        )
+        for row in _storage()
+        if matched_model in row.models
+    )
 
 
-def cache_storage_usd(model: str, stored_tokens: int, hours: Decimal, at: datetime) -> Decimal:
-    """Cost of keeping `stored_tokens` of `model` for `hours` at the price of the day of `at` [USD], exact.
-
-    Worked: 200,000 tokens for 730 hours at 0.50 USD per million and hour: 0.2 * 730 * 0.50 = 73 USD.
-    Raises `PriceError` for an unknown model and for one without a storage price.
-    """
-    provider, info = find_model(model)
-    price = cache_storage(f"{provider.id}/{info.id}", at)
-    if price is None:
-        raise PriceError(f"{model} has no price for keeping a cache on {in_utc(at).date()} in {_FILE}; add it there")
-    return stored_tokens * hours * price.usd_per_mtok_h / TOKENS_PER_MTOK
+def cache_storage(matched_model: str, at: datetime) -> CacheStorage | None:
+    """What keeping an explicit cache costs on the day of `at`, None where the table has no price."""
+    day = in_utc(at).date()
+    return next((row for row in storage_prices(matched_model) if row.from_date <= day < row.to_date), None)
 
 
 @cache

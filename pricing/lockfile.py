@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from planner.errors import InputError
+from pricing.commitment_rows import CommitmentRow, commitment_row
 from pricing.lock import LockedModel, LockedPeriod, PriceLock
-from pricing.own_prices import CommitmentRow, commitment_row
 from pricing.rates import TierRates, with_fallbacks
 from pricing.types import Provenance, TokenKind
 

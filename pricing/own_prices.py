@@ -3,19 +3,20 @@
 import difflib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import date
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from planner.errors import InputError
-from pricing.commitments import Commitment, MinimumSpend, PrepaidCredit, ProvisionedUnits
+from planner.errors import InputError, PriceError
+from pricing.commitment_offers import with_published_terms
+from pricing.commitment_rows import COMMITMENT, MODEL_PATTERN, Rule
+from pricing.commitments import Commitment
 from pricing.extras import Region, find_region
-from pricing.layers import Discount, Layer, Note, OwnRate, PriceLayers, Surcharge, Window
-from pricing.library import snapshot
+from pricing.layers import Discount, Layer, OwnRate, PriceLayers, Surcharge
+from pricing.library import find_model, snapshot
 from pricing.rates import STANDARD
 from pricing.types import TokenKind
 
@@ -32,31 +33,9 @@ class OwnPrices:
     commitments: tuple[Commitment, ...]
 
 
-class _Rule(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    source: str = Field(min_length=3)
-    as_of: date
-    source_url: str | None = Field(default=None, pattern=r"^https?://")
-    author: str = ""
-    note: str = ""
-    from_date: date | None = None
-    to_date: date | None = None
-
-    def why(self) -> Note:
-        return Note(
-            source=self.source, as_of=self.as_of, source_url=self.source_url, author=self.author, note=self.note
-        )
-
-    def window(self) -> Window:
-        if self.from_date is not None and self.to_date is not None and self.to_date <= self.from_date:
-            raise ValueError("to_date must lie after from_date")
-        return Window(from_date=self.from_date, to_date=self.to_date)
-
-
-class _RateRow(_Rule):
+class _RateRow(Rule):
     layer: Layer = Layer.ORGANISATION
-    model: str = Field(pattern=r"^[^/\s]+/\S+$")
+    model: str = Field(pattern=MODEL_PATTERN)
     usd_per_mtok: dict[str, _Usd] = Field(min_length=1)
     tier: str = STANDARD
     above_input_tokens: int = Field(default=0, ge=0)
@@ -78,7 +57,7 @@ class _RateRow(_Rule):
         )
 
 
-class _DiscountRow(_Rule):
+class _DiscountRow(Rule):
     target: str = Field(min_length=1)
     percent: Decimal = Field(gt=0, lt=100)
 
@@ -86,7 +65,7 @@ class _DiscountRow(_Rule):
         return Discount(target=self.target, percent=self.percent, why=self.why(), window=self.window())
 
 
-class _SurchargeRow(_Rule):
+class _SurchargeRow(Rule):
     target: str = Field(min_length=1)
     percent: Decimal = Field(gt=0, le=100)
 
@@ -94,70 +73,9 @@ class _SurchargeRow(_Rule):
         return Surcharge(target=self.target, percent=self.percent, why=self.why(), window=self.window())
 
 
-class _MinimumRow(_Rule):
-    kind: Literal["minimum-spend"]
-    id: str
-    targets: tuple[str, ...] = Field(min_length=1)
-    usd_per_month: Decimal = Field(gt=0)
-
-    def value(self) -> MinimumSpend:
-        return MinimumSpend(
-            id=self.id, targets=self.targets, usd_per_month=self.usd_per_month, why=self.why(), window=self.window()
-        )
-
-
-class _PrepaidRow(_Rule):
-    kind: Literal["prepaid"]
-    id: str
-    targets: tuple[str, ...] = Field(min_length=1)
-    paid_usd: Decimal = Field(gt=0)
-    credit_usd: Decimal = Field(gt=0)
-    bought_on: date
-    expires_on: date
-
-    def value(self) -> PrepaidCredit:
-        if self.expires_on <= self.bought_on:
-            raise ValueError("expires_on must lie after bought_on")
-        return PrepaidCredit(
-            id=self.id,
-            targets=self.targets,
-            paid_usd=self.paid_usd,
-            credit_usd=self.credit_usd,
-            bought_on=self.bought_on,
-            expires_on=self.expires_on,
-            why=self.why(),
-        )
-
-
-class _ProvisionedRow(_Rule):
-    kind: Literal["provisioned"]
-    id: str
-    model: str = Field(pattern=r"^[^/\s]+/\S+$")
-    units: int = Field(gt=0)
-    usd_per_unit_h: Decimal = Field(gt=0)
-    tokens_per_min: int = Field(gt=0)
-    output_weight: float = Field(gt=0)
-
-    def value(self) -> ProvisionedUnits:
-        return ProvisionedUnits(
-            id=self.id,
-            model=self.model,
-            units=self.units,
-            usd_per_unit_h=self.usd_per_unit_h,
-            tokens_per_min=self.tokens_per_min,
-            output_weight=self.output_weight,
-            why=self.why(),
-            window=self.window(),
-        )
-
-
 _RATE: TypeAdapter[_RateRow] = TypeAdapter(_RateRow)
 _DISCOUNT: TypeAdapter[_DiscountRow] = TypeAdapter(_DiscountRow)
 _SURCHARGE: TypeAdapter[_SurchargeRow] = TypeAdapter(_SurchargeRow)
-CommitmentRow = Annotated[_MinimumRow | _PrepaidRow | _ProvisionedRow, Field(discriminator="kind")]
-"""A commitment as a price file and a lock write it."""
-_COMMITMENT: TypeAdapter[_MinimumRow | _PrepaidRow | _ProvisionedRow] = TypeAdapter(CommitmentRow)
-_KIND_OF = {MinimumSpend: "minimum-spend", PrepaidCredit: "prepaid", ProvisionedUnits: "provisioned"}
 
 
 def read_own_prices(path: Path) -> OwnPrices:
@@ -181,24 +99,46 @@ def read_own_prices(path: Path) -> OwnPrices:
             surcharges=tuple(_values(path, raw, "surcharge", _SURCHARGE)),
             regions=_regions(path, raw.get("regions", [])),
         ),
-        commitments=tuple(_values(path, raw, "commitment", _COMMITMENT)),
+        commitments=tuple(_values(path, _with_terms(path, raw), "commitment", COMMITMENT)),
     )
     _refuse_strangers(path, own)
     return own
 
 
+def _with_terms(path: Path, raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`raw` with what the tables publish filled into commitments that name an offer or leave out a listed price."""
+    entries = []
+    for number, entry in enumerate(raw.get("commitment", ()), start=1):
+        try:
+            entries.append(with_published_terms(entry))
+        except (InputError, PriceError) as error:
+            raise InputError(f"{path}: commitment {number}: {error}") from None
+    return {**raw, "commitment": entries}
+
+
 def _refuse_strangers(path: Path, own: OwnPrices) -> None:
-    """A rule for a provider that nobody knows would never apply, and nobody would notice."""
-    known = {provider.id for provider in snapshot().providers} | {r.model.partition("/")[0] for r in own.layers.rates}
+    """A rule for a provider or model that nobody knows would never apply, and nobody would notice."""
+    invented = {rate.model for rate in own.layers.rates}
+    known = {provider.id for provider in snapshot().providers} | {model.partition("/")[0] for model in invented}
     targets = [rule.target for rule in own.layers.discounts] + [rule.target for rule in own.layers.surcharges]
-    for commitment in own.commitments:
-        targets += [commitment.model] if isinstance(commitment, ProvisionedUnits) else commitment.targets
+    targets += [target for commitment in own.commitments for target in commitment.targets]
     for target in targets:
-        provider = target.partition("/")[0]
+        provider, _, model = target.partition("/")
         if provider not in known:
             close = difflib.get_close_matches(provider, known, n=3, cutoff=0.5)
             hint = f"; closest: {', '.join(close)}" if close else ""
             raise InputError(f'{path}: target "{target}": there is no provider "{provider}"{hint}')
+        if model and target not in invented:
+            _refuse_unknown_model(path, target)
+
+
+def _refuse_unknown_model(path: Path, target: str) -> None:
+    try:
+        provider, info = find_model(target)
+    except PriceError as error:
+        raise InputError(f"{path}: target {target}: {error}") from None
+    if target != f"{provider.id}/{info.id}":
+        raise InputError(f'{path}: target "{target}": write it as {provider.id}/{info.id}, the name it is billed under')
 
 
 def _regions(path: Path, names: object) -> tuple[Region, ...]:
@@ -208,14 +148,6 @@ def _regions(path: Path, names: object) -> tuple[Region, ...]:
         return tuple(find_region(name) for name in dict.fromkeys(names))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-
-
-def commitment_row(commitment: Commitment) -> dict[str, Any]:
-    """The commitment as JSON can hold it; `CommitmentRow` reads it back to an equal one."""
-    fields = asdict(commitment)
-    flat = {"kind": _KIND_OF[type(commitment)], **fields, **fields["why"], **fields.get("window", {})}
-    row = _COMMITMENT.validate_python({key: value for key, value in flat.items() if key not in ("why", "window")})
-    return row.model_dump(mode="json", exclude_none=True)
 
 
 def _values(path: Path, raw: Mapping[str, Any], table: str, row: TypeAdapter[Any]) -> list[Any]:

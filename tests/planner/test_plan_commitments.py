@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 from planner.commitments import Load, Promises, commitment_entries
 from planner.schedule import cash_usd, pnl_usd
 from pricing.commitments import (
+    FreeQuota,
+    KeptCache,
     MinimumSpend,
     PrepaidCredit,
     ProvisionedUnits,
+    StorageRate,
+    free_usd,
     settle,
     settle_provisioned,
 )
@@ -86,6 +90,39 @@ def test_provisioned_units_carry_what_fits_in_each_hour() -> None:
     }
     month = settle_provisioned(units, [60_000.0, 240_000.0] * 365, Decimal(1000))
     assert float(month.total_usd) == pytest.approx(4380 + 400)
+
+
+def test_free_tokens_and_a_kept_cache() -> None:
+    """84 hours of 60,000 and 84 of 240,000 tokens are 3.6 million a day; 0.9 million free are a quarter of 1,000 USD.
+
+    The cache of 2 million tokens for 100 h at 0.50 costs 100, 200 from January on. A minimum of 1,000 lacks 150 and 50.
+    """
+    quota = FreeQuota(id="q", targets=("openai/m",), tokens_per_day=900_000, why=WHY)
+    cache = KeptCache(
+        id="manual",
+        model="openai/m",
+        stored_tokens=2_000_000,
+        hours_per_month=Decimal(100),
+        rates=(
+            StorageRate(usd_per_mtok_h=Decimal("0.50"), window=Window(to_date=date(2027, 1, 1))),
+            StorageRate(usd_per_mtok_h=Decimal("1.00"), window=Window(from_date=date(2027, 1, 1))),
+        ),
+        why=WHY,
+    )
+    floor = MinimumSpend(id="m", targets=("openai",), usd_per_month=Decimal(1000), why=WHY)
+    usage = Load(
+        usage_usd=np.full((1, 2), 1000.0),
+        weighted_tokens_per_h=lambda w: np.broadcast_to(np.array([60_000.0, 240_000.0]) * w, (1, 2, 2)),
+        hours_per_week=(84, 84),
+    )
+    entries = commitment_entries(Promises(commitments=(floor, cache, quota), month_starts=STARTS[:2]), usage)
+    assert {e.item: e.cash_usd[0, 1:].tolist() for e in entries} == {
+        "free tokens of q": pytest.approx([-250.0, -250.0]),
+        "cache manual of 2,000,000 tokens": pytest.approx([100.0, 200.0]),
+        "shortfall of minimum spend m": pytest.approx([150.0, 50.0]),
+    }
+    assert free_usd(quota, [3_600_000] * 30, Decimal(1000)) == 250
+    assert cache.usd_in(STARTS[1]) == 200
 
 
 day = st.dates(min_value=date(2026, 10, 1), max_value=date(2027, 8, 1))

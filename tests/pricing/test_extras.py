@@ -9,7 +9,7 @@ import pytest
 from planner.errors import InputError, PriceError
 from pricing.api import api_bill, rate_card
 from pricing.check import aged_rows
-from pricing.extras import cache_storage_usd, find_region, peak_weekdays
+from pricing.extras import find_region, peak_weekdays
 from pricing.layers import layered
 from pricing.library import find_model
 from pricing.own_prices import read_own_prices
@@ -77,16 +77,12 @@ def test_every_model_of_a_region_is_in_the_library_under_that_id(region: str) ->
     assert {find_model(f"{row.provider}/{model}")[1].id for model in row.models} == row.models
 
 
-def test_keeping_a_cache_costs_by_token_and_hour() -> None:
-    """0.2M tokens for 730 h at 0.50 = 73; twice that from the end of the introductory price on; 1M for 1 h at 4.50."""
-    assert cache_storage_usd("google/gemini-3.8-flash", 200_000, Decimal(730), NOON) == 73
+def test_the_rate_card_shows_what_keeping_a_cache_costs() -> None:
     later = datetime(2027, 1, 1, tzinfo=UTC)
-    assert cache_storage_usd("google/gemini-3.8-flash", 200_000, Decimal(730), later) == 146
-    assert cache_storage_usd("google/gemini-2.5-pro", 1_000_000, Decimal(1), NOON) == Decimal("4.50")
+    assert rate_card("google/gemini-3.8-flash", NOON).cache_storage_usd_per_mtok_h == Decimal("0.50")
+    assert rate_card("google/gemini-3.8-flash", later).cache_storage_usd_per_mtok_h == Decimal("1.00")
     assert rate_card("google/gemini-2.5-pro", NOON).cache_storage_usd_per_mtok_h == Decimal("4.50")
     assert rate_card("openai/gpt-6-luna", NOON).cache_storage_usd_per_mtok_h is None
-    with pytest.raises(PriceError, match="no price for keeping a cache on 2026-11-20"):
-        cache_storage_usd("openai/gpt-6-luna", 1, Decimal(1), NOON)
 
 
 def test_the_age_of_the_table_is_told() -> None:
