@@ -94,7 +94,7 @@ STATES = 11
 NOW, BUSY = range(2)
 """Places in an engine's other state, in seconds."""
 
-BASE, PREFILL, RESIDENT, PAIR, SQUARED_CONTEXT = range(5)
+BASE, PREFILL, RESIDENT, PAIR, SQUARED_CONTEXT, MIXED = range(6)
 """Places of the step-time coefficients."""
 
 
@@ -108,6 +108,7 @@ def advance(
     returned: Ints,
     until_s: float,
     unsent: int,
+    resend_s: float,
     following: Ints,
     arrival_s: Floats,
     prompt: Ints,
@@ -128,7 +129,7 @@ def advance(
     """Run one engine until its clock reaches `until_s` at a step boundary, or until nothing is left to do.
 
     Its queue is a chain: `following[i]` is the request after i, -1 the end. `unsent` >= 0 makes a closed loop: requests
-    from there on have not arrived (infinity), and each completion sends the next. `cached[i]` prompt tokens are in the
+    from there on have not arrived (infinity), and each completion has the next arrive `resend_s` later. `cached[i]` prompt tokens are in the
     prefix cache and only have to be attended to. `decode_s[d]` is the cost of d decoding sequences; `kv_capacity` < 0
     means slots, where memory never stops a request.
     """
@@ -210,6 +211,8 @@ def advance(
         length = cost[BASE] + decode_s[d] + cost[RESIDENT] * (kv_decoding + d)
         if tokens > 0:
             length += cost[PREFILL] * tokens + cost[PAIR] * pairs + cost[SQUARED_CONTEXT] * cubes / 3.0
+            if d > 0:
+                length += cost[MIXED]
         else:
             k = heap_end[0] - clock
             growth = cost[RESIDENT] * d
@@ -237,7 +240,7 @@ def advance(
             last_s[i] = now
             state[OUTSTANDING] -= 1
             if unsent >= 0:
-                arrival_s[unsent] = now
+                arrival_s[unsent] = now + resend_s
                 unsent = following[unsent]
 
         if tokens > 0:
@@ -257,7 +260,7 @@ def advance(
                     last_s[i] = now
                     state[OUTSTANDING] -= 1
                     if unsent >= 0:
-                        arrival_s[unsent] = now
+                        arrival_s[unsent] = now + resend_s
                         unsent = following[unsent]
                 else:
                     kv_decoding += need
@@ -275,6 +278,7 @@ def run_fleet(
     replicas: int,
     least_loaded: bool,
     in_flight: int,
+    resend_s: float,
     arrival_s: Floats,
     prompt: Ints,
     cached: Ints,
@@ -292,8 +296,8 @@ def run_fleet(
 
     Writes when each was first scheduled and when it got its first and its last token. Requests are dealt in turn, or,
     `least_loaded`, each to the engine with the fewest unfinished requests when it arrives, in turn among equals.
-    `in_flight` > 0 makes it a closed loop on one engine: that many requests at time 0, then one for every one that
-    ends; `arrival_s` is written. Gives (busy seconds of each engine, steps, preemptions).
+    `in_flight` > 0 makes it a closed loop on one engine: that many requests arrive at their times, then one `resend_s`
+    after every one that ends; `arrival_s` is written. Gives (busy seconds of each engine, steps, preemptions).
     """
     n = ids.size
     following = np.full(prompt.size, -1, np.int64)
@@ -318,13 +322,14 @@ def run_fleet(
                 a = (turn + step) % replicas
                 advance(
                     state[a], times_s[a], heap_end[a], heap_id[a], filling[a], returned[a], arrival_s[i], unsent,
-                    following, arrival_s, prompt, cached, output, generated, done, admission, cost, decode_s,
+                    resend_s, following, arrival_s, prompt, cached, output, generated, done, admission, cost, decode_s,
                     max_sequences, budget, kv_capacity, scheduled_s, first_s, last_s,
                 )  # fmt: skip
                 if state[a, OUTSTANDING] < state[r, OUTSTANDING]:
                     r = a
         if in_flight > 0:
-            arrival_s[i] = 0.0 if j < in_flight else np.inf
+            if j >= in_flight:
+                arrival_s[i] = np.inf
             if j == in_flight:
                 unsent = i
         if state[r, TAIL] >= 0:
@@ -337,7 +342,7 @@ def run_fleet(
     for a in range(replicas):
         advance(
             state[a], times_s[a], heap_end[a], heap_id[a], filling[a], returned[a], np.inf, unsent,
-            following, arrival_s, prompt, cached, output, generated, done, admission, cost, decode_s,
+            resend_s, following, arrival_s, prompt, cached, output, generated, done, admission, cost, decode_s,
             max_sequences, budget, kv_capacity, scheduled_s, first_s, last_s,
         )  # fmt: skip
     return times_s[:, BUSY].copy(), int(state[:, CLOCK].sum()), int(state[:, PREEMPTIONS].sum())

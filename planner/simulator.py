@@ -78,13 +78,32 @@ def simulate_closed_loop(
     output_tokens: NDArray[np.int64],
     *,
     concurrency: int,
+    start_s: NDArray[np.float64] | None = None,
+    resend_s: float = 0.0,
 ) -> SimResult:
-    """Serve the requests on one engine with `concurrency` of them in flight: as one ends, the next is sent."""
+    """Serve the requests on one engine with `concurrency` of them in flight: as one ends, the next is sent.
+
+    The first ones arrive at `start_s` (ascending, all at 0 where not given), a later one `resend_s` after the end of
+    the one that it follows: any delay at all lets a step of the others begin before it is seen.
+    """
     if concurrency < 1:
         raise ValueError(f"needs at least one request in flight, got {concurrency}")
     arrival_s = np.zeros(input_tokens.size, dtype=np.float64)
+    if start_s is not None:
+        arrival_s[: start_s.size] = start_s
     routing = Routing.ROUND_ROBIN
-    return _run(step_time, limits, arrival_s, input_tokens, output_tokens, 1, routing, 0.0, in_flight=concurrency)
+    return _run(
+        step_time,
+        limits,
+        arrival_s,
+        input_tokens,
+        output_tokens,
+        1,
+        routing,
+        0.0,
+        in_flight=concurrency,
+        resend_s=resend_s,
+    )
 
 
 def _run(
@@ -98,6 +117,7 @@ def _run(
     cached_frac: float,
     *,
     in_flight: int,
+    resend_s: float = 0.0,
 ) -> SimResult:
     prompt = np.maximum(input_tokens, 1).astype(np.int64)
     output = np.maximum(output_tokens, 1).astype(np.int64)
@@ -110,6 +130,7 @@ def _run(
         replicas,
         routing is Routing.LEAST_LOADED,
         in_flight,
+        resend_s,
         arrival_s,
         prompt,
         np.minimum((prompt * cached_frac).astype(np.int64), prompt - 1),
@@ -121,6 +142,7 @@ def _run(
                 step_time.per_resident_token_s,
                 step_time.per_attention_pair_s,
                 step_time.per_squared_context_s,
+                step_time.mixed_step_s,
             ]
         ),
         np.array([decode_s(step_time, d) for d in range(limits.max_sequences + 1)]),

@@ -37,6 +37,7 @@ def step_s(
     """
     return (
         step_time.base_s
+        + (step_time.mixed_step_s if prefill_tokens > 0 and sequences > 0 else 0.0)
         + step_time.per_prefill_token_s * prefill_tokens
         + decode_s(step_time, sequences)
         + step_time.per_resident_token_s * resident_tokens

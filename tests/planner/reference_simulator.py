@@ -92,26 +92,24 @@ class Engine:
                 self.finished.append(r)
 
 
-def serve(step_time: StepTime, limits: EngineLimits, requests: list[Request], in_flight: int = 0) -> Engine:
+def serve(
+    step_time: StepTime, limits: EngineLimits, requests: list[Request], in_flight: int = 0, resend_s: float = 0.0
+) -> Engine:
     """Run until every request is served; a closed loop when `in_flight` > 0."""
     engine = Engine(step_time, limits)
-    pending = list(requests)
-    if in_flight:
-        engine.waiting = [pending.pop(0) for _ in range(min(in_flight, len(pending)))]
-        for r in engine.waiting:
-            r.arrival_s = 0.0
+    unsent = list(requests)
+    pending = [unsent.pop(0) for _ in range(min(in_flight or len(unsent), len(unsent)))]
     while pending or engine.waiting or engine.running:
-        while not in_flight and pending and pending[0].arrival_s <= engine.now:
+        while pending and pending[0].arrival_s <= engine.now:
             engine.waiting.append(pending.pop(0))
         if not engine.waiting and not engine.running:
             engine.now = pending[0].arrival_s
             continue
         before = len(engine.finished)
         engine.step()
-        for _ in range(len(engine.finished) - before if in_flight else 0):
-            if pending:
-                pending[0].arrival_s = engine.now
-                engine.waiting.append(pending.pop(0))
+        for _ in range(min(len(engine.finished) - before, len(unsent))):
+            unsent[0].arrival_s = engine.now + resend_s
+            pending.append(unsent.pop(0))
     return engine
 
 

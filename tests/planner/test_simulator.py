@@ -36,6 +36,7 @@ CURVED = dataclasses.replace(
     per_sqrt_sequence_s=0.0,
     decode_curve=((1, 0.0), (2, 0.011), (4, 0.018), (8, 0.046)),
     per_squared_context_s=3.1e-10,
+    mixed_step_s=0.0037,
 )
 PAGED = EngineLimits(
     scheduler=Scheduler.PAGED,
@@ -95,6 +96,14 @@ def test_the_overhead_is_added_once() -> None:
     assert result.e2e_s[0] == pytest.approx(0.54)
 
 
+def test_a_newcomer_beside_decoding_sequences_costs_a_second_pass() -> None:
+    # as in the test of the interrupted request, but the step with both kinds takes 5 ms longer
+    mixed = dataclasses.replace(SIMPLE, mixed_step_s=0.005)
+    result = simulate(mixed, PAGED, _workload([(0.0, 40, 4), (0.065, 20, 2)]), replicas=1)
+    assert result.e2e_s[0] == pytest.approx(0.105)
+    assert result.ttft_s[1] == pytest.approx(0.04)
+
+
 def test_round_robin_over_replicas() -> None:
     rows = [(0.0, 50, 5)] * 4
     apart = simulate(SIMPLE, PAGED, _workload(rows), replicas=4)
@@ -141,14 +150,29 @@ def _same(fast: SimResult, finished: list[Request], overhead_s: float) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(gaps=requests, limits=engines, step_time=st.sampled_from([FULL, CURVED]), in_flight=st.integers(1, 12))
+@given(
+    gaps=requests,
+    limits=engines,
+    step_time=st.sampled_from([FULL, CURVED]),
+    in_flight=st.integers(1, 12),
+    resend_s=st.sampled_from([0.0, 0.0031]),
+)
 def test_leaps_equal_single_steps_in_a_closed_loop(
-    gaps: list[tuple[float, int, int]], limits: EngineLimits, step_time: StepTime, in_flight: int
+    gaps: list[tuple[float, int, int]], limits: EngineLimits, step_time: StepTime, in_flight: int, resend_s: float
 ) -> None:
     rows = _rows(gaps)
-    plain = serve(step_time, limits, [Request(k, *row) for k, row in enumerate(rows)], in_flight)
+    asked = [Request(k, *row) for k, row in enumerate(rows)]
+    plain = serve(step_time, limits, asked, in_flight, resend_s)
     workload = _workload(rows)
-    fast = simulate_closed_loop(step_time, limits, workload.input_tokens, workload.output_tokens, concurrency=in_flight)
+    fast = simulate_closed_loop(
+        step_time,
+        limits,
+        workload.input_tokens,
+        workload.output_tokens,
+        concurrency=in_flight,
+        start_s=workload.arrival_s[:in_flight],
+        resend_s=resend_s,
+    )
     assert (fast.steps, fast.preemptions) == (plain.steps, plain.preemptions)
     assert fast.busy_s[0] == pytest.approx(plain.busy_s, abs=1e-9)
     _same(fast, plain.finished, step_time.request_overhead_s)
