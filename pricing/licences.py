@@ -41,6 +41,7 @@ class Licence:
     commercial_use: CommercialUse
     models: tuple[str, ...]
     monthly_users_cap: int | None = None
+    monthly_users_cap_counted: str = "at any time"
     trains_other_models: str | None = None
     attribution: str | None = None
     attribution_from_monthly_users: int | None = None
@@ -144,14 +145,14 @@ def _clauses(licence: Licence, use: IntendedUse) -> Iterator[Clause]:
 
 
 def _users(licence: Licence, use: IntendedUse) -> Iterator[Clause]:
-    cap = licence.monthly_users_cap
+    cap, counted = licence.monthly_users_cap, licence.monthly_users_cap_counted
     if cap is None:
         return
     if use.monthly_users is None:
-        text = f"above {cap:,} monthly users a separate licence is needed: state how many there are"
+        text = f"above {cap:,} monthly users, counted {counted}, a separate licence is needed: state how many"
         yield Clause(about="monthly users", verdict=LicenceVerdict.ASK_COUNSEL, text=text)
     elif use.monthly_users > cap:
-        text = f"{use.monthly_users:,} monthly users are above the cap of {cap:,}: a separate licence is needed"
+        text = f"{use.monthly_users:,} monthly users are above the cap of {cap:,}, counted {counted}: ask for a licence"
         yield Clause(about="monthly users", verdict=LicenceVerdict.CONFLICT, text=text)
     else:
         text = f"{use.monthly_users:,} monthly users are within the cap of {cap:,}"

@@ -241,6 +241,7 @@ class _LicenceRow(BaseModel):
     commercial_use: CommercialUse
     models: tuple[str, ...] = Field(min_length=1)
     monthly_users_cap: int | None = Field(default=None, gt=0)
+    monthly_users_cap_counted: str = "at any time"
     trains_other_models: str | None = None
     attribution: str | None = None
     attribution_from_monthly_users: int | None = Field(default=None, gt=0)
