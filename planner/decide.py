@@ -117,6 +117,8 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         profiles=inputs.profiles,
         assumptions=assumptions,
         options=tuple(results),
+        modelled=tuple(options),
+        frame=frame,
         excluded=tuple(excluded),
         questions=tuple(questions(inputs)),
         break_even=found,

@@ -12,7 +12,10 @@ from typing import Any
 import orjson
 
 from planner.breakeven import BreakEven
+from planner.cells import csv_cell
 from planner.errors import InputError
+from planner.focus import COLUMNS as FOCUS_COLUMNS
+from planner.focus import focus_rows
 from planner.plan import FleetSize, OptionResult, Plan
 from planner.report import render_report
 from planner.scenario import dump_scenario
@@ -23,8 +26,6 @@ SCHEMA_VERSION = 1
 VERDICT_FILE, REPORT_FILE, MANIFEST_FILE = "verdict.json", "report.html", "manifest.json"
 PRICE_LOCK_FILE = "prices.lock.json"
 
-_DECIMALS = 6
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
 _COST_COLUMNS = (
     *("option", "option_kind", "month", "period_start", "category", "item", "quantity", "unit"),
     *("unit_price_usd", "cash_usd", "pnl_usd", "currency", "basis"),
@@ -40,6 +41,7 @@ def plan_files(plan: Plan) -> dict[str, bytes]:
         "costs.csv": costs_csv(plan),
         "assumptions.csv": assumptions_csv(plan),
         "hourly.csv": hourly_csv(plan),
+        "focus.csv": focus_csv(plan),
         REPORT_FILE: render_report(plan).encode(),
     }
     if plan.price_lock is not None:
@@ -110,7 +112,7 @@ def assumptions_csv(plan: Plan) -> bytes:
         (
             (
                 *(a.name, a.value.low, a.value.mid, a.value.high, a.unit, a.source, a.as_of),
-                *("true" if a.is_placeholder else "false", a.note),
+                *(a.is_placeholder, a.note),
             )
             for a in plan.assumptions
         ),
@@ -131,6 +133,11 @@ def hourly_csv(plan: Plan) -> bytes:
             for hour in option.fleet.week.hours
         ),
     )
+
+
+def focus_csv(plan: Plan) -> bytes:
+    """The schedule in the shape of FOCUS 1.2: see `planner.focus`."""
+    return _csv(FOCUS_COLUMNS, focus_rows(plan))
 
 
 def _option(option: OptionResult) -> dict[str, Any]:
@@ -197,19 +204,8 @@ def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([_cell(value) for value in row] for row in rows)
+    writer.writerows([csv_cell(value) for value in row] for row in rows)
     return text.getvalue().encode()
-
-
-def _cell(value: object) -> str:
-    """A number as plain decimals, never guarded; a text that a spreadsheet would run as a formula behind a quote."""
-    if isinstance(value, float):
-        return f"{round(value, _DECIMALS) + 0.0:.{_DECIMALS}f}"
-    if isinstance(value, int):
-        return str(value)
-    text = str(value)
-    plain = " ".join(text.splitlines()).replace("\0", " ")
-    return f"'{plain}" if text.startswith(_FORMULA_STARTS) else plain
 
 
 def _json(document: dict[str, Any]) -> bytes:

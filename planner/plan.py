@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from planner.breakeven import BreakEven
 from planner.capacity import CapacityCurve, CapacityPlan
 from planner.inputs import Excluded, InputFile
-from planner.options import OptionKind
+from planner.options import Frame, Option, OptionKind
 from planner.profile import Profile
 from planner.ranges import Assumption
 from planner.risk import Risk
@@ -142,7 +142,8 @@ class Verdict:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Plan:
     """The answer and everything it rests on. `options` ascend in levelised cost; `break_even` compares the cheapest
-    self-hosted with the cheapest API option at each volume and is `None` when one side has no option."""
+    self-hosted with the cheapest API option at each volume and is `None` when one side has no option. `modelled` are
+    the options behind `options`, in any order, and `frame` what they share: enough to compute every number again."""
 
     scenario: Scenario
     workload: WorkloadSummary
@@ -154,6 +155,8 @@ class Plan:
     profiles: Mapping[str, Profile]
     assumptions: tuple[Assumption, ...]
     options: tuple[OptionResult, ...]
+    modelled: tuple[Option, ...]
+    frame: Frame
     excluded: tuple[Excluded, ...]
     questions: tuple[str, ...]  # what the requirements leave open
     break_even: BreakEven | None
