@@ -11,7 +11,7 @@ from planner.capacity import CapacityPlan
 from planner.options import OptionKind
 from planner.plan import Plan
 from planner.profile import LevelSummary
-from planner.verdict import label, usd, volume
+from planner.wording import label, usd, volume
 
 _COLOURS = {
     OptionKind.API: "#2f8de4",

@@ -23,8 +23,9 @@ from planner.risk import assess
 from planner.scenario import Scenario
 from planner.sensitivity import TornadoBar, tornado
 from planner.units import SECONDS_PER_DAY
-from planner.verdict import describe, make_verdict, usd
+from planner.verdict import make_verdict
 from planner.vetoes import questions, vetoes
+from planner.wording import describe, usd
 from planner.workload import Workload, burst_sample, summarise_workload
 
 Curves = Mapping[str, CapacityCurve | Shortfall]

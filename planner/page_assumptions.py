@@ -3,7 +3,7 @@
 import streamlit as st
 
 from planner.dashboard import open_plan
-from planner.verdict import label
+from planner.wording import label
 
 plan = open_plan()
 

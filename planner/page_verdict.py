@@ -5,7 +5,8 @@ import streamlit as st
 from planner.breakeven import BreakEven
 from planner.charts import cost_against_volume, tornado_chart
 from planner.dashboard import escape, open_plan
-from planner.verdict import break_even_in_words, usd, volume
+from planner.verdict import break_even_in_words
+from planner.wording import usd, volume
 
 plan = open_plan()
 

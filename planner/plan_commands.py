@@ -13,7 +13,7 @@ from planner.export import REPORT_FILE, verdict_document, write_plan
 from planner.load import load_inputs
 from planner.plan import Plan
 from planner.scenario import scenario_file
-from planner.verdict import describe, usd
+from planner.wording import describe, usd
 
 PLAN_DIRECTORY = "plan"
 

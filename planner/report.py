@@ -17,8 +17,8 @@ from planner.charts import (
     ttft_against_prompt_length,
 )
 from planner.plan import Plan
-from planner.verdict import cards, describe, label, percent, usd, volume
 from planner.version import VERSION
+from planner.wording import cards, describe, label, percent, usd, volume
 
 _ENVIRONMENT = Environment(
     loader=PackageLoader("planner", "templates"),
