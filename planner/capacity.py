@@ -1,10 +1,10 @@
 """How many whole replicas hold the service level, hour by hour.
 
 The staircase is found by simulation: for a number of replicas, the workload is replayed faster and faster, its own
-burst pattern kept, until too many requests miss the service level. A week is then plain arithmetic on the staircase.
+burst pattern kept, until too many requests miss the service level. A week is then plain arithmetic on the staircase:
+`planner.fleet` and `planner.hours`.
 """
 
-import bisect
 import itertools
 import math
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from planner.errors import InputError
 from planner.profile import EngineLimits, Hull, Profile, Scheduler, StepTime
 from planner.simulator import SimResult, simulate
 from planner.step_cost import lone_ttft_s, step_s
-from planner.workload import WeekShape, Workload, at_rate, burst_sample
+from planner.workload import Workload, at_rate, burst_sample
 
 MAX_REPLICAS = 256
 """Largest fleet that is simulated; beyond it the rate per replica of the last step is kept."""
@@ -61,34 +61,49 @@ class CapacityCurve:
     """The staircase: with `replicas[i]` replicas the service level holds up to `max_requests_per_s[i]`.
 
     `replicas` ascends by one, the rates never fall. `busy_s_per_request` is the mean engine time one request costs at
-    the highest rate of the last step (busy replica-seconds over requests), the basis of utilisation.
+    the highest rate of the last step (busy replica-seconds over requests), the basis of utilisation. `load_time_s` is
+    how long one replica takes from its start to its first request, `None` where nobody measured it.
     """
 
     replicas: tuple[int, ...]
     max_requests_per_s: tuple[float, ...]
     busy_s_per_request: float
     requests_outside_hull_frac: float
+    load_time_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetRules:
     """What the operator adds to the bare need.
 
-    `spare_replicas` run at all times on top of the need (N+1: 1). With `scale_by_hour` the fleet follows the hour's
-    need but never below `min_replicas`; without it the peak's fleet runs all week.
+    `spare_replicas` run on top of the need whenever there is one (N+1: 1). Machines stand in `zones` zones as evenly
+    as they go, and with two or more what the loss of the fullest leaves still covers the need. With `scale_by_hour` the
+    fleet follows the hour's need but never below `min_replicas` (0 scales to zero): a replica that has to boot is
+    paid from the full hours before that its boot takes (`boot_s`, `None`: the profile's load time), and one that was
+    started stays for `min_up_h` hours. Without it the peak's fleet runs all week.
     """
 
     spare_replicas: int = 1
     min_replicas: int = 1
     scale_by_hour: bool = False
+    zones: int = 1
+    min_up_h: int = 1
+    boot_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.spare_replicas, self.min_replicas) < 0 or min(self.zones, self.min_up_h) < 1:
+            raise ValueError(f"replicas cannot be below 0, zones and hours not below 1, got {self}")
+        if self.boot_s is not None and not (math.isfinite(self.boot_s) and self.boot_s >= 0):
+            raise ValueError(f"a boot time must be finite and at least 0 s, got {self.boot_s}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HourPlan:
-    """One hour of the week, Monday 00:00 = 0."""
+    """One hour of the week, Monday 00:00 = 0. `requests_per_s` are served in it, `arriving_per_s` sent in it."""
 
     hour_of_week: int
     requests_per_s: float
+    arriving_per_s: float
     needed_replicas: int
     paid_replicas: int
     utilisation_frac: float  # busy replica-time over paid replica-time
@@ -105,24 +120,33 @@ class CapacityPlan:
 
 
 def capacity_curve(
-    profile: Profile, workload: Workload, slo: Slo, *, max_replicas: int = MAX_REPLICAS, max_requests_per_s: float
+    profile: Profile,
+    workload: Workload,
+    slo: Slo,
+    *,
+    max_replicas: int = MAX_REPLICAS,
+    max_requests_per_s: float,
+    target_utilisation_frac: float = 1.0,
 ) -> CapacityCurve | Shortfall:
     """The staircase up to `max_requests_per_s` or `max_replicas`, or why not even an empty replica holds the SLO.
 
     At the highest rate of a step, at least `attainment_frac` of the workload's requests meet the SLO (a request that is
-    too long for the replica is a miss), and the work of every replica fits into the time that the log spans. Fleet
+    too long for the replica is a miss), and the work of every replica fits into `target_utilisation_frac` of the time
+    that the log spans. Fleet
     sizes are simulated one by one up to 8 and then 1.15 times apart; between two of them the lower of their rates per
     replica counts. Of a log of many hours, the bursts within the hours count (`planner.workload.burst_sample`).
     Raises `InputError` for an SLO or a rate that makes no sense.
     """
     _check(slo, max_requests_per_s, max_replicas)
+    if not 0 < target_utilisation_frac <= 1:
+        raise InputError(f"a target utilisation lies above 0 and up to 1, got {target_utilisation_frac}; try 0.8")
     step_time, limits = profile.fit.step_time, profile.limits
     outside_frac = outside_hull_frac(profile.fit.hull, workload)
     workload = burst_sample(workload)
     alone = _alone(step_time, limits, workload)
     if attainment_frac(alone, slo) < slo.attainment_frac:
         return _shortfall(limits, workload, slo, alone)
-    search = _Search(step_time, limits, workload, slo)
+    search = _Search(step_time, limits, workload, slo, target_utilisation_frac)
     alone_per_s = 1 / float(np.nanmean(alone.e2e_s))
     simulated: list[tuple[int, float]] = []
     for n in _grid(max_replicas):
@@ -147,6 +171,7 @@ def capacity_curve(
         max_requests_per_s=rates,
         busy_s_per_request=float(last.busy_s.sum()) / (workload.requests - last.too_long),
         requests_outside_hull_frac=outside_frac,
+        load_time_s=profile.load_time_s,
     )
 
 
@@ -172,62 +197,6 @@ def outside_hull_frac(hull: Hull, workload: Workload) -> float:
         | (ratio > hull.max_input_output_ratio)
     )
     return float(outside.mean())
-
-
-def replicas_for(curve: CapacityCurve, requests_per_s: float) -> int:
-    """Fewest replicas that hold the SLO at a rate; 0 for no load.
-
-    Beyond the last step the rate per replica of that step is kept: a curve that ends at 10 replicas for 4/s gives 13
-    for 5/s. Larger fleets smooth bursts better, so this errs towards too many.
-    """
-    if requests_per_s <= 0:
-        return 0
-    step = bisect.bisect_left(curve.max_requests_per_s, requests_per_s)
-    if step < len(curve.replicas):
-        return curve.replicas[step]
-    return math.ceil(requests_per_s / (curve.max_requests_per_s[-1] / curve.replicas[-1]) - 1e-9)
-
-
-def plan_hours(
-    curve: CapacityCurve,
-    requests_per_s: float,
-    shape: WeekShape,
-    rules: FleetRules,
-    *,
-    replicas_per_machine: int = 1,
-) -> CapacityPlan:
-    """The week at a mean rate: whole replicas hour by hour, and how busy they are.
-
-    2 requests/s at 1.5 busy seconds each on 4 paid replicas are 3 / 4 = 75 % utilisation. Paid are all replicas of
-    whole machines: 68 on machines of 12 are paid as 72.
-    Raises `ValueError` for a rate below 0.
-    """
-    if requests_per_s < 0:
-        raise ValueError(f"a rate cannot be below 0 requests/s, got {requests_per_s}")
-    rates = [requests_per_s * weight for weight in shape.weights]
-    needed = [replicas_for(curve, rate) for rate in rates]
-    staffed = [max(n + rules.spare_replicas, rules.min_replicas) for n in needed]
-    peak = max(staffed)
-    wanted = staffed if rules.scale_by_hour else [peak] * len(staffed)
-    paid = [math.ceil(n / replicas_per_machine) * replicas_per_machine for n in wanted]
-    busy = [min(rate * curve.busy_s_per_request, float(p)) for rate, p in zip(rates, paid, strict=True)]
-    hours = tuple(
-        HourPlan(
-            hour_of_week=hour,
-            requests_per_s=rates[hour],
-            needed_replicas=needed[hour],
-            paid_replicas=paid[hour],
-            utilisation_frac=busy[hour] / paid[hour] if paid[hour] else 0.0,
-        )
-        for hour in range(len(rates))
-    )
-    total = float(sum(paid))
-    return CapacityPlan(
-        hours=hours,
-        peak_replicas=peak,
-        replica_hours_per_week=total,
-        utilisation_frac=sum(busy) / total if total else 0.0,
-    )
 
 
 def _check(slo: Slo, max_requests_per_s: float, max_replicas: int) -> None:
@@ -320,8 +289,11 @@ def _between(simulated: list[tuple[int, float]]) -> tuple[tuple[int, ...], tuple
 class _Search:
     """Finds the highest rate that a number of replicas holds."""
 
-    def __init__(self, step_time: StepTime, limits: EngineLimits, workload: Workload, slo: Slo) -> None:
+    def __init__(
+        self, step_time: StepTime, limits: EngineLimits, workload: Workload, slo: Slo, busy_frac: float
+    ) -> None:
         self.step_time, self.limits, self.workload, self.slo = step_time, limits, workload, slo
+        self.busy_frac = busy_frac
         self.best_frac = 0.0
 
     def highest_rate(self, replicas: int, centre_per_s: float) -> float | None:
@@ -345,4 +317,4 @@ class _Search:
         result = simulate(self.step_time, self.limits, load, replicas=replicas)
         frac = attainment_frac(result, self.slo)
         self.best_frac = max(self.best_frac, frac)
-        return frac >= self.slo.attainment_frac and float(result.busy_s.max()) <= load.span_s
+        return frac >= self.slo.attainment_frac and float(result.busy_s.max()) <= self.busy_frac * load.span_s

@@ -15,6 +15,34 @@ DRAWS = 16
 """Step times of the posterior that are simulated; each takes as long as one `capacity_curve`."""
 
 
+def staircase(
+    profile: Profile,
+    workload: Workload,
+    slo: Slo,
+    *,
+    probability: float | None,
+    max_requests_per_s: float,
+    target_utilisation_frac: float = 1.0,
+) -> CapacityCurve | Shortfall:
+    """`curve_held_with` the probability where one is asked for, else `capacity_curve` at the best guess."""
+    if probability is None:
+        return capacity_curve(
+            profile,
+            workload,
+            slo,
+            max_requests_per_s=max_requests_per_s,
+            target_utilisation_frac=target_utilisation_frac,
+        )
+    return curve_held_with(
+        profile,
+        workload,
+        slo,
+        probability=probability,
+        max_requests_per_s=max_requests_per_s,
+        target_utilisation_frac=target_utilisation_frac,
+    )
+
+
 def curve_held_with(
     profile: Profile,
     workload: Workload,
@@ -23,6 +51,7 @@ def curve_held_with(
     probability: float,
     max_requests_per_s: float,
     max_replicas: int = MAX_REPLICAS,
+    target_utilisation_frac: float = 1.0,
     draws: int = DRAWS,
 ) -> CapacityCurve | Shortfall:
     """As `capacity_curve`, but every rate holds for at least `probability` of the equally likely step times.
@@ -44,6 +73,7 @@ def curve_held_with(
             slo,
             max_replicas=max_replicas,
             max_requests_per_s=max_requests_per_s,
+            target_utilisation_frac=target_utilisation_frac,
         )
         for step_time in posterior
     ]
@@ -69,6 +99,7 @@ def curve_held_with(
         max_requests_per_s=tuple(rates),
         busy_s_per_request=_upper([curve.busy_s_per_request for curve in curves], probability),
         requests_outside_hull_frac=curves[0].requests_outside_hull_frac,
+        load_time_s=profile.load_time_s,
     )
 
 

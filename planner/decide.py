@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from planner.assumptions import gather_assumptions
 from planner.breakeven import VOLUME, BreakEven, break_even, search_volumes
-from planner.capacity import CapacityCurve, Shortfall, capacity_curve
+from planner.capacity import CapacityCurve, Shortfall
+from planner.capacity_odds import staircase
 from planner.compare import closest_approach, difference_of, staircase_edges, volume_chart
 from planner.draws import Draws, draws_from, mid_values, one_at_a_time
 from planner.finance import monthly_rate
@@ -51,12 +52,20 @@ def size_fleets(inputs: PlanInputs) -> Curves:
     scenario, demand = inputs.scenario, inputs.scenario.workload
     growth = max(demand.growth_frac_per_month.mid, 0.0)
     last = (1.0 + growth) ** (scenario.horizon_months - 1)
-    peak = planned_requests_per_day(scenario, inputs.workload) / SECONDS_PER_DAY * last * max(inputs.week.weights)
+    busiest = max(inputs.served_week.weights)
+    peak = planned_requests_per_day(scenario, inputs.workload) / SECONDS_PER_DAY * last * busiest
     slo = scenario.slo.slo
     replay_s = max(_LEAST_REPLAY_S, _REPLAY_OVER_LIMIT * max(slo.ttft_s or 0.0, slo.e2e_s or 0.0))
     fastest = burst_sample(inputs.workload).requests / replay_s
     return {
-        key: capacity_curve(profile, inputs.workload, slo, max_requests_per_s=max(peak, fastest))
+        key: staircase(
+            profile,
+            inputs.workload,
+            slo,
+            probability=scenario.slo.probability,
+            max_requests_per_s=max(peak, fastest),
+            target_utilisation_frac=scenario.fleet.target_utilisation_frac,
+        )
         for key, profile in sorted(inputs.profiles.items())
     }
 
@@ -75,7 +84,7 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         rentals=tuple(inputs.rentals.values()),
         purchases=tuple(inputs.purchases.values()),
     )
-    frame = Frame(horizon_months=scenario.horizon_months, week=week_of(inputs.week), rules=scenario.fleet.rules)
+    frame = Frame(horizon_months=scenario.horizon_months, week=week_of(inputs.served_week), rules=scenario.fleet.rules)
     options, excluded = _candidates(inputs, curves)
     mid = draws_from([mid_values(assumptions)])
     volume = float(mid.values[VOLUME][0])

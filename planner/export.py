@@ -30,7 +30,10 @@ _COST_COLUMNS = (
     *("option", "option_kind", "month", "period_start", "category", "item", "quantity", "unit"),
     *("unit_price_usd", "cash_usd", "pnl_usd", "currency", "basis"),
 )
-_HOUR_COLUMNS = (*("option", "hour_of_week", "requests_per_s", "needed_replicas", "paid_replicas", "utilisation_frac"),)
+_HOUR_COLUMNS = (
+    *("option", "hour_of_week", "requests_per_s", "arriving_per_s", "needed_replicas", "paid_replicas"),
+    "utilisation_frac",
+)
 _ASSUMPTION_COLUMNS = ("name", "low", "mid", "high", "unit", "source", "as_of", "placeholder", "note")
 
 
@@ -125,8 +128,8 @@ def hourly_csv(plan: Plan) -> bytes:
         _HOUR_COLUMNS,
         (
             (
-                *(option.id, hour.hour_of_week, hour.requests_per_s, hour.needed_replicas, hour.paid_replicas),
-                hour.utilisation_frac,
+                *(option.id, hour.hour_of_week, hour.requests_per_s, hour.arriving_per_s),
+                *(hour.needed_replicas, hour.paid_replicas, hour.utilisation_frac),
             )
             for option in plan.options
             if option.fleet is not None

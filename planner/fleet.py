@@ -1,5 +1,11 @@
-"""Whole machines for a request rate, on arrays of rates: the staircase under every self-hosted cost."""
+"""Whole machines for a request rate, on arrays of rates: the staircase under every self-hosted cost.
 
+What an hour pays depends on other hours only through their rates: more load never needs fewer, so the most that any
+hour of a stretch needs is the need of its highest rate. Boot times and minimum up-times are therefore a week with other
+weights (`staffed_week`), and everything else is one staircase.
+"""
+
+import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.capacity import CapacityCurve, FleetRules
-from planner.units import HOURS_PER_WEEK
+from planner.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 from planner.workload import WeekShape
 
 Array = NDArray[np.floating[Any]]
@@ -20,10 +26,14 @@ _TABULATED_MACHINES = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Week:
-    """The distinct hourly weights of a week shape and how many hours have each; the weights ascend."""
+    """The distinct hourly weights of a week shape and how many hours have each; the weights ascend.
+
+    `by_hour` holds the weights in order of the hours; empty where the order of the hours has no say.
+    """
 
     weights: tuple[float, ...]
     hours: tuple[int, ...]
+    by_hour: tuple[float, ...] = ()
 
     @property
     def peak(self) -> float:
@@ -32,15 +42,43 @@ class Week:
 
 def week_of(shape: WeekShape) -> Week:
     """Count the distinct weights of a shape, so that a flat week costs one evaluation and not 168."""
-    counted = sorted(Counter(shape.weights).items())
-    return Week(weights=tuple(weight for weight, _ in counted), hours=tuple(hours for _, hours in counted))
+    return _counted(shape.weights)
+
+
+def _counted(by_hour: tuple[float, ...]) -> Week:
+    counted = sorted(Counter(by_hour).items())
+    return Week(
+        weights=tuple(weight for weight, _ in counted), hours=tuple(hours for _, hours in counted), by_hour=by_hour
+    )
+
+
+def boot_hours(curve: CapacityCurve, rules: FleetRules) -> int:
+    """Full hours that a replica is paid before it serves: 0 without a boot time, 1 for up to an hour, and so on."""
+    boot_s = curve.load_time_s if rules.boot_s is None else rules.boot_s
+    return math.ceil((boot_s or 0.0) / SECONDS_PER_HOUR)
+
+
+@lru_cache(maxsize=256)
+def staffed_week(week: Week, lead_h: int, min_up_h: int) -> Week:
+    """The week whose weights are the highest from `min_up_h` - 1 hours before each hour to `lead_h` after it.
+
+    A day of one busy hour with a boot of 20 minutes and 3 hours of minimum up-time pays 4 hours: the one before, the
+    busy one and two after. Raises `ValueError` for a week without the order of its hours.
+    """
+    if lead_h == 0 and min_up_h == 1:
+        return week
+    if not week.by_hour:
+        raise ValueError("boot and minimum up-time need the order of the hours")
+    weights = np.array(week.by_hour)
+    shifted = [np.roll(weights, by) for by in range(-lead_h, min_up_h)]
+    return _counted(tuple(np.max(shifted, axis=0).tolist()))
 
 
 def replicas_needed(curve: CapacityCurve, requests_per_s: Array) -> Array:
     """Whole replicas that hold the service level at each rate [1/s]; 0 at rate 0.
 
-    Beyond the last simulated step every further replica is credited with the last step's rate per replica, which
-    leaves out what larger fleets gain by sharing peaks.
+    Beyond the last simulated step every further replica is credited with the last step's rate per replica: a curve that
+    ends at 10 replicas for 4/s gives 13 for 5/s. Larger fleets smooth bursts better, so this errs towards too many.
     """
     limits = np.array(curve.max_requests_per_s)
     steps = np.array((*curve.replicas, curve.replicas[-1]), dtype=float)
@@ -54,13 +92,22 @@ def replicas_needed(curve: CapacityCurve, requests_per_s: Array) -> Array:
 def machines_needed(
     curve: CapacityCurve, requests_per_s: Array, rules: FleetRules, replicas_per_machine: Array
 ) -> Array:
-    """Whole machines for the need plus the spare replicas, at least `min_replicas` of them.
+    """Whole machines for the need with what `rules` add to it; replicas per machine are rounded down, shapes broadcast.
 
-    ceil(max(needed + spare_replicas, min_replicas) / floor(replicas_per_machine)); shapes broadcast. The replicas are
-    those of `planner.capacity.plan_hours`.
+    Worked: 4 replicas needed on machines of 2, 1 spare, 3 zones. 5 replicas take 3 machines; to have 2 of them left
+    without the fullest zone takes 3, one in each. Without need only `min_replicas` stay.
     """
-    replicas = np.maximum(replicas_needed(curve, requests_per_s) + rules.spare_replicas, rules.min_replicas)
-    return np.asarray(np.ceil(replicas / np.floor(replicas_per_machine)))
+    needed, per_machine = replicas_needed(curve, requests_per_s), np.floor(replicas_per_machine)
+    wanted = np.maximum(np.where(needed > 0, needed + rules.spare_replicas, 0.0), rules.min_replicas)
+    machines = np.ceil(wanted / per_machine)
+    if rules.zones > 1:
+        machines = np.maximum(machines, _spread_over(rules.zones, np.ceil(needed / per_machine)))
+    return np.asarray(machines)
+
+
+def _spread_over(zones: int, machines: Array) -> Array:
+    """Fewest machines of which `machines` are left without the fullest of so many zones: m - ceil(m / Z) >= needed."""
+    return np.asarray(np.ceil(machines * zones / (zones - 1) - _TOLERANCE))
 
 
 def machine_hours_per_week(
@@ -69,6 +116,7 @@ def machine_hours_per_week(
     """What rent bills in a week: whole machines in whole hours, following the hour's need or the peak's all week."""
     if not rules.scale_by_hour:
         return machines_needed(curve, requests_per_s * week.peak, rules, replicas_per_machine) * HOURS_PER_WEEK
+    week = staffed_week(week, boot_hours(curve, rules), rules.min_up_h)
     rates, per_machine = np.broadcast_arrays(requests_per_s, np.floor(replicas_per_machine))
     total = np.empty(rates.shape)
     for replicas in np.unique(per_machine).tolist():
@@ -132,7 +180,13 @@ def overflow_frac(requests_per_s: Array, held_per_s: Array, week: Week) -> Array
 
 
 def step_rates_per_s(curve: CapacityCurve, rules: FleetRules, replicas_per_machine: int, count: int) -> Array:
-    """The first `count` rates [1/s] above which one more machine is needed: the edges of the staircase, ascending."""
-    first = max(-(-max(rules.min_replicas, rules.spare_replicas) // replicas_per_machine), 1)
-    replicas = np.arange(first, first + count, dtype=float) * replicas_per_machine - rules.spare_replicas
+    """The first `count` rates [1/s] above which one more machine is needed: the edges of the staircase, ascending.
+
+    The first edges are 0 where a fleet that serves anything at all needs several machines more than an idle one.
+    """
+    idle = machines_needed(curve, np.zeros(1), rules, np.array([float(replicas_per_machine)]))[0]
+    machines = idle + np.arange(count)
+    replicas = machines * replicas_per_machine - rules.spare_replicas
+    if rules.zones > 1:
+        replicas = np.minimum(replicas, (machines - np.ceil(machines / rules.zones)) * replicas_per_machine)
     return held_rate_per_s(curve, replicas)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from planner.deferral import deferred_week
 from planner.options import ApiOption, OptionKind
 from planner.profile import Profile
 from planner.ranges import Assumption
@@ -54,6 +55,12 @@ class PlanInputs:
     defaults: tuple[Assumption, ...]
     files: tuple[InputFile, ...]
     price_lock: PriceLock | None = None
+
+    @property
+    def served_week(self) -> WeekShape:
+        """When the work of a week is done: `week` with the share that may wait moved into the valleys."""
+        demand = self.scenario.workload
+        return deferred_week(self.week, deferrable_frac=demand.deferrable_frac, deadline_h=demand.deferrable_deadline_h)
 
     def profile_key(self, machine: Machine) -> str:
         """The profile of a candidate: its own, else the scenario's."""

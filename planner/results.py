@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from planner.breakeven import VOLUME, Array
-from planner.capacity import plan_hours
 from planner.cost import base_and_overflow, ledger, requests_per_month, requests_per_s
 from planner.draws import Draws
 from planner.finance import (
@@ -20,6 +19,7 @@ from planner.finance import (
     per_year,
 )
 from planner.fleet import machines_needed
+from planner.hours import plan_hours
 from planner.inputs import PlanInputs
 from planner.options import (
     ApiOption,
@@ -145,14 +145,21 @@ def _fleet(option: RentOption | OwnOption, frame: Frame, mid: Draws, inputs: Pla
     per_machine = np.floor(mid.values[f"{option.id}/replicas_per_machine"])
     peak = rate * frame.week.peak
     rules = rules_for(option, frame.rules)
-    week = plan_hours(option.curve, rate, inputs.week, rules, replicas_per_machine=int(per_machine[0]))
+    week = plan_hours(
+        option.curve,
+        rate,
+        inputs.served_week,
+        rules,
+        replicas_per_machine=int(per_machine[0]),
+        arriving=inputs.week,
+    )
     return FleetSize(
         profile=_profile_key(option, inputs),
         replicas_per_machine=int(per_machine[0]),
         peak_machines=int(machines_needed(option.curve, np.array([peak]), frame.rules, per_machine)[0]),
         week=week,
         curve=option.curve,
-        beyond_simulated=week.peak_replicas - frame.rules.spare_replicas > option.curve.replicas[-1],
+        beyond_simulated=max(hour.needed_replicas for hour in week.hours) > option.curve.replicas[-1],
     )
 
 

@@ -64,6 +64,8 @@ class Demand:
     `week_shape` says how the hours of a week differ; only a log of a week or more can show its own ("log").
     `growth_frac_per_month`, at most 1 (doubling), compounds from the second month on. `cached_input_frac` is the part
     of the prompt tokens that the API's prompt cache serves; the self-hosted side is given no such discount.
+    `deferrable_frac` of every hour's requests are batch-class: they may wait up to `deferrable_deadline_h` hours, so
+    machines of one's own do them in the valleys of the week (`planner.deferral`).
     """
 
     log: str
@@ -71,6 +73,8 @@ class Demand:
     requests_per_day: FigureField | None = None
     growth_frac_per_month: FigureField = field(default_factory=lambda: figure(0.0))
     cached_input_frac: FigureField = field(default_factory=lambda: figure(0.0))
+    deferrable_frac: Annotated[float, Field(ge=0, le=1)] = 0.0
+    deferrable_deadline_h: Annotated[int, Field(ge=1, le=167)] = 24
     max_bad_rows: Annotated[int, Field(ge=0)] = 0
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -83,12 +87,17 @@ class Demand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """The service level of the self-hosted side; see `planner.capacity.Slo`."""
+    """The service level of the self-hosted side; see `planner.capacity.Slo`.
+
+    With `probability` the fleet is sized so that the level holds for that share of the profile's equally likely step
+    times (`planner.capacity_odds`); without it, for the best guess.
+    """
 
     attainment_frac: Annotated[float, Field(gt=0, lt=1)] = 0.95
     ttft_s: Annotated[float, Field(gt=0)] | None = None
     tpot_s: Annotated[float, Field(gt=0)] | None = None
     e2e_s: Annotated[float, Field(gt=0)] | None = None
+    probability: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -105,18 +114,30 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """What the operator adds to the bare need; see `planner.capacity.FleetRules`. `scale_by_hour` is for rent only."""
+    """What the operator adds to the bare need; see `planner.capacity.FleetRules`. `scale_by_hour` is for rent only.
+
+    `target_utilisation_frac`: no replica is busy for more than this share of the time, bursts of the log included.
+    """
 
     spare_replicas: Annotated[int, Field(ge=0)] = 1
-    min_replicas: Annotated[int, Field(ge=1)] = 1
+    min_replicas: Annotated[int, Field(ge=0)] = 1
     scale_by_hour: bool = False
+    zones: Annotated[int, Field(ge=1, le=16)] = 1
+    min_up_h: Annotated[int, Field(ge=1, le=168)] = 1
+    boot_s: Annotated[float, Field(ge=0, le=86_400)] | None = None
+    target_utilisation_frac: Annotated[float, Field(gt=0, le=1)] = 1.0
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     @property
     def rules(self) -> FleetRules:
         return FleetRules(
-            spare_replicas=self.spare_replicas, min_replicas=self.min_replicas, scale_by_hour=self.scale_by_hour
+            spare_replicas=self.spare_replicas,
+            min_replicas=self.min_replicas,
+            scale_by_hour=self.scale_by_hour,
+            zones=self.zones,
+            min_up_h=self.min_up_h,
+            boot_s=self.boot_s,
         )
 
 

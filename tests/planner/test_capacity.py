@@ -14,11 +14,11 @@ from planner.capacity import (
     Slo,
     capacity_curve,
     outside_hull_frac,
-    plan_hours,
-    replicas_for,
 )
 from planner.capacity_odds import curve_held_with
 from planner.errors import InputError
+from planner.fleet import replicas_needed
+from planner.hours import plan_hours
 from planner.profile import (
     EngineLimits,
     Host,
@@ -105,6 +105,10 @@ def _even(requests: int, gap_s: float, prompt: int = 100, output: int = 1) -> Wo
 def _curve(result: CapacityCurve | Shortfall) -> CapacityCurve:
     assert isinstance(result, CapacityCurve)
     return result
+
+
+def replicas_for(curve: CapacityCurve, requests_per_s: float) -> int:
+    return int(replicas_needed(curve, np.array([requests_per_s]))[0])
 
 
 def test_even_arrivals_of_one_second_each_need_one_replica_per_request_per_second() -> None:
