@@ -1,25 +1,52 @@
 """Reading everything that a scenario names: the only IO of planning."""
 
 import hashlib
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from planner.api_prices import price_api_models
 from planner.errors import InputError
 from planner.inputs import InputFile, PlanInputs
+from planner.presets import PREFIX, preset_workload
 from planner.profile import Profile, dump_profile, load_profile
 from planner.reference import reference_profile
 from planner.scenario import Demand, Scenario, load_scenario, scenario_file
-from planner.traces import read_log
+from planner.traces import LogReport, check_bad_rows, read_log_with_all_bad_rows
 from planner.workload import WeekShape, Workload, flat_week, servegen_week, week_of
-from pricing.book import open_book
+from pricing.book import Book, open_book
 from pricing.hardware import find_accelerator, purchase_offer, rental_offer
 from pricing.importers import ImportedOffers, read_quotes
+from pricing.layers import Layer, Note, OwnRate, PriceLayers, layered
 from pricing.load import load_licences
 from pricing.operations import default_assumptions
+from pricing.types import TokenKind
 
 REFERENCE = "reference:"
 NO_QUOTES = ImportedOffers(rentals=(), purchases=(), refused=())
+
+_PRESET_REQUESTS = 10_000
+_PRESET_SEED = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadLog:
+    """A request log that has been read, and the hash of its bytes."""
+
+    workload: Workload
+    report: LogReport
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Supplied:
+    """Logs and profiles that are in memory already, by the name that a scenario gives them instead of a path."""
+
+    logs: Mapping[str, ReadLog] = field(default_factory=dict)
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+
+
+NOTHING = Supplied()
 
 
 def load_inputs(path: Path) -> PlanInputs:
@@ -27,29 +54,34 @@ def load_inputs(path: Path) -> PlanInputs:
     return read_inputs(load_scenario(path), scenario_file(path).parent)
 
 
-def read_inputs(scenario: Scenario, directory: Path) -> PlanInputs:
-    """Read what a scenario names, paths relative to `directory`. Raises `InputError` and `PriceError`."""
+def read_inputs(scenario: Scenario, directory: Path, supplied: Supplied = NOTHING) -> PlanInputs:
+    """Read what a scenario names and `supplied` does not hold, paths relative to `directory`.
+
+    Raises `InputError` and `PriceError`.
+    """
     demand = scenario.workload
-    workload, report = read_log(directory / demand.log, max_bad_rows=demand.max_bad_rows)
+    log = supplied.logs.get(demand.log) or read_demand(demand.log, directory)
+    check_bad_rows(Path(demand.log), log.report, demand.max_bad_rows)
+    workload = log.workload
     machines = (*scenario.candidates.rent, *scenario.candidates.own)
     keys = sorted({key for m in machines if (key := m.profile or scenario.profile)})
-    profiles = {key: _profile(key, directory) for key in keys}
+    profiles = {key: supplied.profiles.get(key) or read_profile(key, directory) for key in keys}
     own, lock = (directory / path if path else None for path in (scenario.own_prices, scenario.price_lock))
     week = _week(demand, workload)
-    prices = price_api_models(scenario, workload, week, open_book(own, lock))
+    prices = price_api_models(scenario, workload, week, _book(scenario, own, lock))
     quotes = _quoted(scenario, directory)
     rentals = {m.offer: rental_offer(m.offer, quotes.rentals) for m in scenario.candidates.rent}
     purchases = {m.offer: purchase_offer(m.offer, quotes.purchases) for m in scenario.candidates.own}
     cards = [*(r.accelerator for r in rentals.values()), *(p.accelerator for p in purchases.values())]
-    files = [_hashed("request log", demand.log, directory)]
-    files += [_profile_file(key, profiles[key], directory) for key in keys]
+    files = [InputFile(role="request log", path=demand.log, sha256=log.sha256)]
+    files += [_profile_file(key, profiles[key], directory, supplied) for key in keys]
     named = (("own prices", scenario.own_prices), ("price lock", scenario.price_lock), ("quotes", scenario.quotes))
     files += [_hashed(role, path, directory) for role, path in named if path]
     return PlanInputs(
         scenario=scenario,
         workload=replace(workload, source=demand.log),
         week=week,
-        bad_rows=len(report.bad_rows),
+        bad_rows=len(log.report.bad_rows),
         profiles=profiles,
         apis=prices.options,
         excluded=prices.excluded,
@@ -63,15 +95,30 @@ def read_inputs(scenario: Scenario, directory: Path) -> PlanInputs:
     )
 
 
-def _profile(key: str, directory: Path) -> Profile:
+def read_demand(name: str, directory: Path) -> ReadLog:
+    """The log at a path relative to `directory`, or for "preset:NAME" requests drawn from the published catalogue.
+
+    All bad rows are in the report; how many are too many is for the scenario to say. Raises `InputError`.
+    """
+    if name.startswith(PREFIX):
+        preset = name.removeprefix(PREFIX)
+        drawn = preset_workload(preset, requests=_PRESET_REQUESTS, requests_per_s=1.0, seed=_PRESET_SEED)
+        content = b"".join(array.tobytes() for array in (drawn.arrival_s, drawn.input_tokens, drawn.output_tokens))
+        report = LogReport(format="preset", rows=drawn.requests, bad_rows=())
+        return ReadLog(workload=drawn, report=report, sha256=hashlib.sha256(content).hexdigest())
+    workload, report = read_log_with_all_bad_rows(directory / name)
+    return ReadLog(workload=workload, report=report, sha256=_hashed("request log", name, directory).sha256)
+
+
+def read_profile(key: str, directory: Path) -> Profile:
     """A profile file, or for "reference:NAME" one that somebody else's measurements give."""
     if key.startswith(REFERENCE):
         return reference_profile(key.removeprefix(REFERENCE))
     return load_profile(directory / key)
 
 
-def _profile_file(key: str, profile: Profile, directory: Path) -> InputFile:
-    if key.startswith(REFERENCE):
+def _profile_file(key: str, profile: Profile, directory: Path, supplied: Supplied) -> InputFile:
+    if key.startswith(REFERENCE) or key in supplied.profiles:
         return InputFile(role="profile", path=key, sha256=hashlib.sha256(dump_profile(profile)).hexdigest())
     return _hashed("profile", key, directory)
 
@@ -84,6 +131,24 @@ def _week(demand: Demand, workload: Workload) -> WeekShape:
             return servegen_week()
         case "log":
             return replace(week_of(workload), name="that of the log", source=demand.log)
+
+
+def _book(scenario: Scenario, own: Path | None, lock: Path | None) -> Book:
+    """The prices under the scenario, with the scenario's own rates over them."""
+    book = open_book(own, lock)
+    if not scenario.rates:
+        return book
+    kinds = {kind.replace(" ", "_"): kind for kind in TokenKind}
+    rates = tuple(
+        OwnRate(
+            layer=Layer.SCENARIO,
+            model=rate.model,
+            usd_per_mtok={kinds[kind]: amount for kind, amount in rate.usd_per_mtok.items()},
+            why=Note(source=rate.source, as_of=rate.as_of),
+        )
+        for rate in scenario.rates
+    )
+    return replace(book, resolve=layered(PriceLayers(rates=rates), book.resolve))
 
 
 def _quoted(scenario: Scenario, directory: Path) -> ImportedOffers:

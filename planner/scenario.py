@@ -1,8 +1,9 @@
 """The scenario file: the question to be answered, read from TOML into frozen values, all mistakes listed at once."""
 
-import re
 import tomllib
 from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,9 +15,11 @@ from pydantic_core import ErrorDetails
 from planner.capacity import FleetRules, Slo
 from planner.errors import InputError
 from planner.ranges import Range
+from planner.toml_lines import key_lines
 
 SCHEMA_VERSION = 1
 FILE_NAME = "scenario.toml"
+RateKind = Literal["input", "cached_input", "cache_write", "cache_write_1h", "output", "reasoning"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +255,21 @@ class PassRate:
             raise ValueError(f"passed ({self.passed}) cannot exceed total ({self.total})")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatedRate:
+    """What an API model costs in this scenario, USD per million tokens; it beats every other layer of prices.
+
+    Kinds that are not named keep the rate of the layers below; a model that nobody knows needs input and output.
+    """
+
+    model: Annotated[str, Field(pattern=r"^[^/\s]+/\S+$")]
+    usd_per_mtok: Annotated[dict[RateKind, Annotated[Decimal, Field(ge=0, le=1_000_000)]], Field(min_length=1)]
+    source: Annotated[str, Field(min_length=3, max_length=200)]
+    as_of: date
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+
 SELF_HOSTED = "self-hosted"
 """The key under which `[quality]` gives the pass rate of the measured model."""
 
@@ -260,6 +278,7 @@ SELF_HOSTED = "self-hosted"
 class Scenario:
     """One question: this traffic, this service level, these candidates, these beliefs, from `start_month` on.
 
+    `rates` are prices of API models for this scenario alone.
     `own_prices` names a file with negotiated rates, discounts and commitments, `price_lock` one with the rates to plan
     with instead of those of the installed price library, `quotes` a CSV with machines of your own; see docs/prices.md.
     `quality` gives pass rates by API model, or under "self-hosted" for the measured model.
@@ -283,6 +302,7 @@ class Scenario:
     sampling: Sampling = field(default_factory=Sampling)
     requirements: Requirements = field(default_factory=Requirements)
     quality: dict[str, PassRate] = field(default_factory=dict)
+    rates: tuple[StatedRate, ...] = ()
     assumptions: dict[str, FigureField] = field(default_factory=dict)
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -293,6 +313,9 @@ class Scenario:
             raise ValueError(f"self-hosting on {', '.join(lacking)} needs a measured profile: set `profile`")
         if strangers := sorted(set(self.quality) - {*self.candidates.api, SELF_HOSTED}):
             raise ValueError(f"quality names {', '.join(strangers)}; give API candidates or {SELF_HOSTED}")
+        models = [rate.model for rate in self.rates]
+        if twice := sorted({model for model in models if models.count(model) > 1}):
+            raise ValueError(f"rates names {', '.join(twice)} more than once; put all its kinds into one")
 
 
 def _offers(machines: tuple[Machine, ...]) -> tuple[str, ...]:
@@ -335,15 +358,20 @@ def load_scenario(path: Path) -> Scenario:
         raise InputError(
             f"cannot read the scenario {file}: {reason}; `breakeven demo` writes one to start from"
         ) from None
+    return parse_scenario(text, name=str(file))
+
+
+def parse_scenario(text: str, *, name: str) -> Scenario:
+    """The scenario that a TOML text says; `name` stands for it in the `InputError` that lists every mistake."""
     try:
         return _ADAPTER.validate_python(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{file} is not valid TOML: {error}") from None
+        raise InputError(f"{name} is not valid TOML: {error}") from None
     except ValidationError as error:
         lines = key_lines(text)
         mistakes = sorted(_mistake(found, lines) for found in error.errors())
         count = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "a mistake"
-        raise InputError(f"{file} has {count}: " + "; ".join(said for _, said in mistakes)) from None
+        raise InputError(f"{name} has {count}: " + "; ".join(said for _, said in mistakes)) from None
 
 
 def dump_scenario(scenario: Scenario) -> str:
@@ -374,32 +402,3 @@ def _mistake(found: ErrorDetails, lines: dict[tuple[int | str, ...], int]) -> tu
     line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 0)
     said = _IN_OTHER_WORDS.get(found["type"], found["msg"].removeprefix("Value error, "))
     return line, f"line {line}, {key}: {said}" if line else f"{key}: {said}"
-
-
-_TABLE = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
-_KEY = re.compile(r"""^\s*([A-Za-z0-9_\-."'/]+?)\s*=""")
-
-
-def key_lines(text: str) -> dict[tuple[int | str, ...], int]:
-    """Where each table and key of a TOML text stands: path -> line number, arrays of tables counted from 0.
-
-    Good enough to point at a mistake: keys inside multi-line strings or inline tables are not looked for.
-    """
-    found: dict[tuple[int | str, ...], int] = {}
-    counts: dict[tuple[str, ...], int] = {}
-    prefix: tuple[int | str, ...] = ()
-    for number, line in enumerate(text.splitlines(), start=1):
-        if table := _TABLE.match(line):
-            name = _parts(table[2])
-            prefix = name
-            if table[1] == "[[":
-                counts[name] = counts.get(name, -1) + 1
-                prefix = (*name, counts[name])
-            found.setdefault(prefix, number)
-        elif key := _KEY.match(line):
-            found.setdefault((*prefix, *_parts(key[1])), number)
-    return found
-
-
-def _parts(dotted: str) -> tuple[str, ...]:
-    return tuple(part.strip().strip("\"'") for part in dotted.split("."))

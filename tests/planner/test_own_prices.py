@@ -164,3 +164,24 @@ def test_a_quote_is_a_candidate_like_any_other(tmp_path: Path) -> None:
     assert rent.unit_price_usd == pytest.approx(0.05)
     assert rent.basis == "mine/usd_per_h, a host, 2026-11-19, times rental_price_drift_frac_per_year"
     assert [file.role for file in inputs.files] == ["request log", "profile", "quotes"]
+
+
+def test_a_rate_of_the_scenario_beats_the_price_file_and_says_so(tmp_path: Path) -> None:
+    """Input at 0.30 instead of 0.15: 6.57 M requests of 1,000 * 0.30 + 1 * 0.60 USD per million are 1,974.942 USD."""
+    own = f'[[rate]]\nmodel = "openai/gpt-4o-mini"\nusd_per_mtok = {{ input = 0.20, output = 0.60 }}\n{WHY}'
+    (tmp_path / "prices.toml").write_text(own)
+    stated = '\n[[rates]]\nmodel = "openai/gpt-4o-mini"\nusd_per_mtok = { input = 0.30 }\n'
+    stated += 'source = "what if"\nas_of = 2026-11-20\n'
+    scenario = SCENARIO.replace("profile =", 'own_prices = "prices.toml"\nprofile =') + stated
+    inputs = load_inputs(write_case(tmp_path, scenario))
+    plan = make_plan(inputs, size_fleets(inputs))
+    assert api_usd(plan) == pytest.approx(1974.942)
+    assert any("what if" in line.basis for option in plan.options for line in option.lines)
+
+
+def test_a_workload_may_be_drawn_from_the_catalogue(tmp_path: Path) -> None:
+    inputs = load_inputs(write_case(tmp_path, SCENARIO.replace('"log.csv"', '"preset:interactive-chat"')))
+    again = load_inputs(tmp_path)
+    assert inputs.workload.requests == 10_000
+    assert inputs.files[0].path == "preset:interactive-chat"
+    assert inputs.files == again.files

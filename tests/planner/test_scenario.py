@@ -6,7 +6,8 @@ import pytest
 from plan_case import SCENARIO
 
 from planner.errors import InputError
-from planner.scenario import dump_scenario, key_lines, load_scenario
+from planner.scenario import dump_scenario, load_scenario
+from planner.toml_lines import key_lines
 
 
 def write(directory: Path, text: str) -> Path:
