@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from planner.errors import PriceError
-from pricing import commitment_offers, extras
+from pricing import commitment_offers, extras, hosts
 from pricing.api import rate_card
 from pricing.extras import peak_weekdays
 from pricing.library import in_utc
@@ -94,6 +94,7 @@ def aged_rows(today: date) -> list[AgedTable]:
     dated = {
         "rental": [(row.checked_on, row.is_placeholder) for row in load_rentals()],
         "purchase": [(row.checked_on, row.is_placeholder) for row in load_purchases()],
+        "API hosts": hosts.aged(),
         "API extras": extras.aged(),
         "commitment offers": commitment_offers.aged(),
         "accelerators": [(row.checked_on, False) for row in load_accelerators()],

@@ -10,13 +10,12 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from planner.errors import InputError
+from pricing.hosts import TABLE_LAYER
 from pricing.library import in_utc
 from pricing.load import table_rows
 from pricing.types import Provenance
 
 _FILE = "api_extras.toml"
-TABLE_LAYER = "table"
-"""The layer of our own tables beside the library."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

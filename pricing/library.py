@@ -18,8 +18,13 @@ from genai_prices.types import (
 )
 
 from planner.errors import PriceError
+from pricing.hosts import host_providers, host_source
+from pricing.types import Provenance
 
 _VERSION = version("genai_prices")
+LIBRARY_LAYER = "library"
+"""The layer of published rates."""
+
 _READ_ON = {"0.2.3": date(2026, 11, 20)}
 
 LIBRARY = f"genai-prices {_VERSION}"
@@ -33,10 +38,10 @@ def library_date() -> date | None:
 
 @cache
 def snapshot() -> DataSnapshot:
-    """The bundled price data, whatever another part of the process may have installed as the library's default."""
+    """The bundled data and our table of further hosts, whatever the process has installed as the library's default."""
     from genai_prices.data import providers
 
-    return DataSnapshot(providers=providers, from_auto_update=False)
+    return DataSnapshot(providers=[*providers, *host_providers()], from_auto_update=False)
 
 
 @cache
@@ -110,6 +115,12 @@ def in_utc(at: datetime) -> datetime:
 def pricing_url(provider: Provider) -> str | None:
     """The provider's own price page, where the library names one."""
     return provider.pricing_urls[0] if provider.pricing_urls else None
+
+
+def published_source(provider: Provider, info: ModelInfo) -> Provenance:
+    """What stands behind the published price of a model: the library, or the row of our table of hosts."""
+    listed = Provenance(layer=LIBRARY_LAYER, source=LIBRARY, source_url=pricing_url(provider), as_of=library_date())
+    return host_source(f"{provider.id}/{info.id}") or listed
 
 
 def _provider(provider_id: str, model_id: str, model: str) -> Provider:

@@ -7,9 +7,9 @@ from decimal import Decimal
 
 from planner.errors import PriceError
 from pricing.commitments import Commitment
-from pricing.extras import TABLE_LAYER
-from pricing.library import in_utc
-from pricing.rates import LIBRARY_LAYER, STANDARD, RateQuery, Resolve, ResolvedRates, TierRates, library_rates
+from pricing.hosts import TABLE_LAYER
+from pricing.library import LIBRARY_LAYER, in_utc
+from pricing.rates import STANDARD, RateQuery, Resolve, ResolvedRates, TierRates, library_rates
 from pricing.types import Provenance, TokenKind
 
 

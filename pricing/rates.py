@@ -12,14 +12,11 @@ from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, Tiere
 
 from planner.errors import InputError, PriceError
 from pricing.extras import peak_weekdays
-from pricing.library import LIBRARY, day_windows, find_model, in_utc, library_date, pricing_url
+from pricing.library import LIBRARY, day_windows, find_model, in_utc, published_source
 from pricing.types import Provenance, TokenKind
 
 STANDARD = "standard"
 """The service tier of a call that asks for nothing special."""
-
-LIBRARY_LAYER = "library"
-"""The layer of published rates."""
 
 _HOURS_PER_DAY = 24
 _HOURS_PER_WEEK = 168
@@ -94,7 +91,7 @@ def library_rates(query: RateQuery) -> ResolvedRates:
     `PriceError` for an unknown model, a tier without a price and a model without a price per token.
     """
     provider, info = find_model(query.model)
-    source = Provenance(layer=LIBRARY_LAYER, source=LIBRARY, source_url=pricing_url(provider), as_of=library_date())
+    source = published_source(provider, info)
     context = _context(info, query)
     matched = f"{provider.id}/{info.id}"
     peak = peak_weekdays(matched, query.at) if day_windows(info) else None

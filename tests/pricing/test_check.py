@@ -118,7 +118,7 @@ def test_command_tells_verdicts_and_ages(app: typer.Typer) -> None:
     assert [m["verdict"] for m in told["models"]] == ["agree"] * len(DEFAULT_MODELS)
     assert told["second_source"]["copied_on"] == "2026-11-20"
     ours = {"rental", "purchase", "accelerators", "licences", "electricity", "assumptions"}
-    assert {row["table"] for row in told["tables"]} == ours | {"API extras", "commitment offers"}
+    assert {row["table"] for row in told["tables"]} == ours | {"API hosts", "API extras", "commitment offers"}
     text = CliRunner().invoke(app, ["prices", "check", "anthropic/claude-sonnet-4-5"]).stdout
     assert "explained difference" in text
     assert "reason: " in text
