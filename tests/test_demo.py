@@ -34,7 +34,7 @@ def test_every_request_is_kept_and_the_profile_follows_from_the_records(demo: tu
     assert (run / "profile.json").read_bytes() == profile
 
 
-def test_the_verdict_names_what_the_issue_is_about(demo: tuple[Path, dict[str, Any]]) -> None:
+def test_the_verdict_names_cost_range_risk_and_error(demo: tuple[Path, dict[str, Any]]) -> None:
     _, verdict = demo
     kinds = [option["kind"] for option in verdict["options"]]
     assert kinds.count("api") >= 5
