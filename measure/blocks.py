@@ -4,25 +4,26 @@ A few million weights are drawn once per format and tensors are cut from them at
 repeated weights exactly as fast, and the file appears at the speed of the disk.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import InputError
-
 _POOL_WEIGHTS = 1 << 21
 
 
-class Quant(StrEnum):
-    """Storage of the matrices; norms stay in 32-bit floats. Every matrix has this one format."""
+class Storage(StrEnum):
+    """How the weights of one tensor are stored; GGUF's names."""
 
     F16 = "F16"
     Q8_0 = "Q8_0"
-    Q4_0 = "Q4_0"
+    Q6_K = "Q6_K"
+    Q5_K = "Q5_K"
+    Q5_0 = "Q5_0"
     Q4_K = "Q4_K"
+    Q4_0 = "Q4_0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +41,27 @@ def _bytes_of_half(value: float) -> NDArray[np.uint8]:
 
 
 def _scale_first(blocks: NDArray[np.uint8], scale: float) -> None:
-    """Q8_0 and Q4_0: a 16-bit scale, then the numbers."""
+    """Q8_0, Q5_0 and Q4_0: a 16-bit scale, then the numbers."""
     blocks[:, :2] = _bytes_of_half(scale)
 
 
-def _scale_super(blocks: NDArray[np.uint8], scale: float) -> None:
-    """Q4_K: 256 weights d * 15 * q - dmin * 15 * 1 in 8 sub-blocks; with all 6-bit scales 15 and minima 15, and
-    dmin = 7.5 d, the 4-bit q of 0..15 are centred on zero."""
-    blocks[:, 0:2] = _bytes_of_half(scale / 15)
-    blocks[:, 2:4] = _bytes_of_half(7.5 * scale / 15)
-    blocks[:, 4:12] = 15
-    blocks[:, 12:16] = 15 | 15 << 4
+def _scale_super(middle: float) -> Callable[[NDArray[np.uint8], float], None]:
+    """Q4_K and Q5_K: 256 weights d * 15 * q - dmin * 15 * 1 in 8 sub-blocks; with all 6-bit scales 15 and minima 15,
+    and dmin = `middle` times d, the numbers q are centred on zero: 7.5 for 0..15, 15.5 for 0..31."""
+
+    def set_scale(blocks: NDArray[np.uint8], scale: float) -> None:
+        blocks[:, 0:2] = _bytes_of_half(scale / 15)
+        blocks[:, 2:4] = _bytes_of_half(middle * scale / 15)
+        blocks[:, 4:12] = 15
+        blocks[:, 12:16] = 15 | 15 << 4
+
+    return set_scale
+
+
+def _scale_last(blocks: NDArray[np.uint8], scale: float) -> None:
+    """Q6_K: 256 numbers of -32..31, 16 scales of 8 bits, here all 16, and the scale of them all at the end."""
+    blocks[:, 192:208] = 16
+    blocks[:, 208:210] = _bytes_of_half(scale / 16)
 
 
 def _no_scale(blocks: NDArray[np.uint8], scale: float) -> None:
@@ -61,38 +72,55 @@ def _no_scale(blocks: NDArray[np.uint8], scale: float) -> None:
 
 
 FORMATS = {
-    # uniform over k whole numbers: standard deviation sqrt((k^2 - 1) / 12), 73.9 for 256 and 4.61 for 16 of them
-    Quant.F16: Format(weights=1, block_bytes=2, unit_std=1.0, set_scale=_no_scale),
-    Quant.Q8_0: Format(weights=32, block_bytes=34, unit_std=73.9, set_scale=_scale_first),
-    Quant.Q4_0: Format(weights=32, block_bytes=18, unit_std=4.61, set_scale=_scale_first),
-    Quant.Q4_K: Format(weights=256, block_bytes=144, unit_std=4.61, set_scale=_scale_super),
+    # uniform over k whole numbers: standard deviation sqrt((k^2 - 1) / 12), so 73.9, 18.47, 9.23 and 4.61
+    Storage.F16: Format(weights=1, block_bytes=2, unit_std=1.0, set_scale=_no_scale),
+    Storage.Q8_0: Format(weights=32, block_bytes=34, unit_std=73.9, set_scale=_scale_first),
+    Storage.Q6_K: Format(weights=256, block_bytes=210, unit_std=18.47, set_scale=_scale_last),
+    Storage.Q5_K: Format(weights=256, block_bytes=176, unit_std=9.23, set_scale=_scale_super(15.5)),
+    Storage.Q5_0: Format(weights=32, block_bytes=22, unit_std=9.23, set_scale=_scale_first),
+    Storage.Q4_K: Format(weights=256, block_bytes=144, unit_std=4.61, set_scale=_scale_super(7.5)),
+    Storage.Q4_0: Format(weights=32, block_bytes=18, unit_std=4.61, set_scale=_scale_first),
 }
+
+_SMALLER_BLOCKS = {Storage.Q4_K: Storage.Q5_0, Storage.Q5_K: Storage.Q5_0, Storage.Q6_K: Storage.Q8_0}
+
+
+def fitting(storage: Storage, columns: int) -> Storage:
+    """The storage, or the next larger one whose blocks divide rows of `columns`, as llama.cpp's quantiser chooses it.
+
+    Rows of 576 in Q4_K: 576 is no multiple of 256, Q5_0 with blocks of 32 it is.
+    """
+    if columns % FORMATS[storage].weights:
+        storage = _SMALLER_BLOCKS.get(storage, Storage.F16)
+    return storage if columns % FORMATS[storage].weights == 0 else Storage.F16
 
 
 class WeightSource:
-    """Matrices of random blocks; the same seed gives the same matrices."""
+    """Matrices of random blocks; the same seed and the same questions give the same matrices."""
 
-    def __init__(self, quant: Quant, seed: int) -> None:
-        self._format = FORMATS[quant]
-        self._quant = quant
+    def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
-        count = _POOL_WEIGHTS // self._format.weights
-        self._pool = self._rng.integers(0, 256, (count, self._format.block_bytes), dtype=np.uint8)
+        self._pools: dict[tuple[Storage, int], NDArray[np.uint8]] = {}
 
-    def row_bytes(self, columns: int) -> int:
-        """Raises `InputError` where a row is no whole number of blocks."""
-        weights = self._format.weights
-        if columns % weights:
-            raise InputError(
-                f"{self._quant} stores {weights} weights together and this model has rows of {columns}; "
-                f"choose another of {', '.join(Quant)}"
-            )
-        return columns // weights * self._format.block_bytes
+    def matrix(self, storage: Storage, rows: int, columns: int) -> Iterator[NDArray[np.uint8]]:
+        """The bytes of `rows` x `columns` weights in pieces, standard deviation 1 / sqrt(columns): activations keep
+        their size."""
+        layout = FORMATS[storage]
+        pool = self._pool(storage, columns)
+        left = rows * columns // layout.weights
+        start = int(self._rng.integers(len(pool)))
+        while left > 0:
+            piece = pool[start : start + left]
+            yield piece
+            left -= len(piece)
+            start = 0
 
-    def matrix(self, rows: int, columns: int) -> NDArray[np.uint8]:
-        """`rows` x `columns` weights as bytes, standard deviation 1 / sqrt(columns): activations keep their size."""
-        self._format.set_scale(self._pool, 1 / (self._format.unit_std * np.sqrt(columns)))
-        count = rows * self.row_bytes(columns) // self._format.block_bytes
-        start = int(self._rng.integers(len(self._pool)))
-        copies = -(-(start + count) // len(self._pool))
-        return np.tile(self._pool, (copies, 1))[start : start + count].reshape(rows, -1)
+    def _pool(self, storage: Storage, columns: int) -> NDArray[np.uint8]:
+        key = (storage, columns)
+        if key not in self._pools:
+            layout = FORMATS[storage]
+            blocks = _POOL_WEIGHTS // layout.weights
+            pool = self._rng.integers(0, 256, (blocks, layout.block_bytes), dtype=np.uint8)
+            layout.set_scale(pool, 1 / (layout.unit_std * np.sqrt(columns)))
+            self._pools[key] = pool
+        return self._pools[key]

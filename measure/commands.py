@@ -9,10 +9,10 @@ import typer
 
 from measure.architectures import find_architecture
 from measure.arrivals import Arrivals
-from measure.blocks import Quant
 from measure.endpoint import Api, parse_endpoint
 from measure.probe import USUAL_PORTS, local_servers
 from measure.profile_commands import show_profile
+from measure.quant import Quant
 from measure.records import TargetInfo
 from measure.report import ConsoleProgress
 from measure.rundir import pack_run
@@ -26,14 +26,14 @@ _SYNTHETIC_SEED = 0
 
 
 def synthetic_model(name: str, folder: Path) -> Path:
-    """The file for `NAME` or `NAME:QUANT`, written into `folder` if it is not there yet."""
-    wanted, _, quant_name = name.partition(":")
+    """The file for `NAME`, `NAME:QUANT` or `config.json:QUANT`, written into `folder` if it is not there yet."""
+    wanted, has_quant, quant_name = name.rpartition(":") if ":" in name else (name, "", "")
     architecture = find_architecture(wanted)
     try:
-        quant = Quant((quant_name or Quant.Q8_0).upper())
+        quant = Quant(quant_name.upper() if has_quant else Quant.Q8_0)
     except ValueError:
         raise InputError(f"no quantisation {quant_name!r}; choose one of {', '.join(Quant)}") from None
-    path = folder / f"{architecture.name}-{quant}-synthetic.gguf"
+    path = folder / f"{architecture.name}-{quant}-{architecture.fingerprint}.gguf"
     if not path.exists():
         model = write_synthetic_gguf(path, architecture, quant, _SYNTHETIC_SEED)
         log.print(f"  wrote {model.name}: {model.parameters / 1e6:.1f} M parameters, {path}", style="dim", markup=False)
@@ -55,7 +55,9 @@ def measure(
     gguf: Annotated[Path | None, typer.Option(help="A model file for the embedded engine.")] = None,
     synthetic: Annotated[
         str | None,
-        typer.Option(metavar="NAME[:QUANT]", help="Random weights in a real shape, for example SmolLM2-135M:Q8_0."),
+        typer.Option(
+            metavar="NAME[:QUANT]", help="Random weights in a real shape: SmolLM2-135M:Q8_0, or a model's config.json."
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="The model's name on the server, where it serves several.")] = None,
     api: Annotated[Api, typer.Option(help="Which API of the server to measure.")] = Api.COMPLETIONS,

@@ -5,6 +5,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from measure.architectures import FULL_LAYER_EVERY
 from measure.synthetic import LABEL
 from planner.errors import InputError
 
@@ -12,6 +13,8 @@ _MAGIC = b"GGUF"
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _KV_BYTES_PER_ELEMENT = 2  # 16-bit cache, llama.cpp's default
+IGNORES_WINDOW = ("llama", "qwen2", "qwen3", "phi3")
+"""Families whose files may name a window that llama.cpp does not use."""
 
 _Scalar = int | float | bool | str
 
@@ -66,8 +69,11 @@ def _whole(fields: dict[str, _Scalar], key: str) -> int | None:
 
 
 def _kv_bytes_per_token(fields: dict[str, _Scalar], family: str) -> float | None:
-    """Layers x key-value heads x (key + value length) x 2 bytes. `None` where heads differ from layer to layer."""
-    layers = _whole(fields, f"{family}.block_count")
+    """Layers x key-value heads x (key + value length) x 2 bytes, counting only layers that keep every token.
+
+    `None` where heads differ from layer to layer, or where it is not known which layers look at a window only.
+    """
+    layers = _full_layers(fields, family)
     heads = _whole(fields, f"{family}.attention.head_count")
     kv_heads = _whole(fields, f"{family}.attention.head_count_kv")
     hidden = _whole(fields, f"{family}.embedding_length")
@@ -77,6 +83,14 @@ def _kv_bytes_per_token(fields: dict[str, _Scalar], family: str) -> float | None
     if not (layers and kv_heads and key and value):
         return None
     return float(layers * kv_heads * (key + value) * _KV_BYTES_PER_ELEMENT)
+
+
+def _full_layers(fields: dict[str, _Scalar], family: str) -> int | None:
+    layers = _whole(fields, f"{family}.block_count")
+    if layers is None or not _whole(fields, f"{family}.attention.sliding_window") or family in IGNORES_WINDOW:
+        return layers
+    every = FULL_LAYER_EVERY.get(family)
+    return None if every is None else layers // every
 
 
 class _Header:

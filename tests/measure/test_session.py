@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from measure.architectures import find_architecture
-from measure.blocks import Quant
 from measure.engine import EngineOptions, RunningEngine, embedded_engine
 from measure.progress import LevelProgress
+from measure.quant import Quant
 from measure.records import Plan, PlannedLevel, Shape, TargetInfo
 from measure.rundir import RunDirectory
 from measure.session import resume_measurement, run_measurement, write_profile
