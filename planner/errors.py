@@ -31,3 +31,8 @@ class PriceError(BreakevenError):
     """A price that cannot be resolved; a planner must stop here and not count it as zero."""
 
     exit_code = 4
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, for a sentence that names the file itself: "No such file or directory", no number, no path."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -12,7 +12,7 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
-from planner.console import emit_json, out
+from planner.console import emit_json, log, out
 from planner.errors import InputError, PriceError
 from planner.ranges import Assumption, Range
 from pricing import import_commands, licence_commands, lock_commands, quality_commands
@@ -255,8 +255,10 @@ def _table(heads: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> Table:
 def _print(as_json: bool, key: str, rows: list[dict[str, Any]], table: Table) -> None:
     if as_json:
         emit_json({key: rows})
-    else:
+    elif rows:
         out.print(table)
+    else:
+        log.print(f"no {key} with that name; leave out --find to see all")
 
 
 def _cards(offer: RentalOffer) -> str:

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from planner.errors import InputError, PriceError
+from planner.errors import InputError, PriceError, reason_of
 from planner.ranges import Range, certain
 from planner.units import WATTS_PER_KILOWATT
 from pricing.hardware import find_accelerator
@@ -138,7 +138,7 @@ def _csv_rows(path: Path, needed: frozenset[str]) -> Iterator[tuple[int, dict[st
             for row in reader:
                 yield reader.line_num, {key: (value or "").strip() for key, value in row.items() if key is not None}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
+        raise InputError(f"cannot read {path}: {reason_of(error)}") from None
 
 
 def _catalogue_facts(row: Mapping[str, str]) -> dict[str, Any]:

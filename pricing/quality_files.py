@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from planner.errors import InputError
+from planner.errors import InputError, reason_of
 from pricing.quality import QualityResult
 
 _PROMPTFOO_ERROR = 2  # failureReason of a test that ended without an answer
@@ -134,7 +134,7 @@ def read_results_csv(path: Path) -> list[QualityResult]:
             for row in reader:
                 results.append(_csv_result(path, reader.line_num, row))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
+        raise InputError(f"cannot read {path}: {reason_of(error)}") from None
     return results
 
 
@@ -160,7 +160,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         raw = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path} as JSON: {error}") from None
+        raise InputError(f"cannot read {path} as JSON: {reason_of(error)}") from None
     if not isinstance(raw, dict):
         raise InputError(f"{path} holds no JSON object")
     return raw
@@ -190,7 +190,7 @@ def _records(path: Path) -> list[tuple[int, dict[str, str]]]:
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
+        raise InputError(f"cannot read {path}: {reason_of(error)}") from None
     records: list[tuple[int, dict[str, str]]] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):
