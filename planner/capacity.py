@@ -57,12 +57,25 @@ class Shortfall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpillRow:
+    """With so many replicas, `spilled_frac[i]` of the requests leave for an API at `requests_per_replica_s[i]`.
+
+    Rates ascend, shares never fall. See `planner.overflow`.
+    """
+
+    replicas: int
+    requests_per_replica_s: tuple[float, ...]
+    spilled_frac: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CapacityCurve:
     """The staircase: with `replicas[i]` replicas the service level holds up to `max_requests_per_s[i]`.
 
     `replicas` ascends by one, the rates never fall. `busy_s_per_request` is the mean engine time one request costs at
     the highest rate of the last step (busy replica-seconds over requests), the basis of utilisation. `load_time_s` is
-    how long one replica takes from its start to its first request, `None` where nobody measured it.
+    how long one replica takes from its start to its first request, `None` where nobody measured it. `spill` says what
+    leaves for an API where one takes the overflow; empty where that was not simulated.
     """
 
     replicas: tuple[int, ...]
@@ -70,6 +83,7 @@ class CapacityCurve:
     busy_s_per_request: float
     requests_outside_hull_frac: float
     load_time_s: float | None = None
+    spill: tuple[SpillRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +157,7 @@ def capacity_curve(
     step_time, limits = profile.fit.step_time, profile.limits
     outside_frac = outside_hull_frac(profile.fit.hull, workload)
     workload = burst_sample(workload)
-    alone = _alone(step_time, limits, workload)
+    alone = alone_on_a_replica(step_time, limits, workload)
     if attainment_frac(alone, slo) < slo.attainment_frac:
         return _shortfall(limits, workload, slo, alone)
     search = _Search(step_time, limits, workload, slo, target_utilisation_frac)
@@ -211,7 +225,7 @@ def _check(slo: Slo, max_requests_per_s: float, max_replicas: int) -> None:
         )
 
 
-def _alone(step_time: StepTime, limits: EngineLimits, workload: Workload) -> SimResult:
+def alone_on_a_replica(step_time: StepTime, limits: EngineLimits, workload: Workload) -> SimResult:
     """Every request on an otherwise empty replica: arrivals so far apart that none meets another."""
     i, o = int(workload.input_tokens.max()), int(workload.output_tokens.max())
     slowest_step_s = step_s(step_time, prefill_tokens=0, sequences=1, resident_tokens=i + o, attention_pairs=0)

@@ -4,16 +4,17 @@
 tornado and the break-even all read the same entries, so they cannot disagree.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.capacity import CapacityCurve
 from planner.commitments import Load, commitment_entries
 from planner.draws import Draws, chunks
 from planner.finance import levelised_usd_per_month, monthly_rate
-from planner.fleet import held_rate_per_s, machine_hours_per_week, machines_needed, overflow_frac
+from planner.fleet import machine_hours_per_week, machines_needed, overflow_frac, spilled_frac
 from planner.options import ApiOption, Frame, HybridOption, Option, OwnOption, RentOption, StagedOption, rules_for
 from planner.schedule import AssetTerms, Entry, asset_entries, cash_usd, running
 from planner.units import (
@@ -72,15 +73,15 @@ def hybrid_ledger(
     """A base of `machines`, one number per world, all the time, and the requests above it at the API."""
     count = np.broadcast_to(machines[:, np.newaxis], (draws.worlds, frame.horizon_months))
     per_machine = np.floor(draws.column(f"{host.id}/replicas_per_machine"))
-    held = held_rate_per_s(host.curve, count * per_machine) * draws.column("throughput_ratio")
     rate = requests_per_s(draws, frame)
-    overflow = overflow_frac(rate, held, frame.week)
+    base = _Base(host.curve, count * per_machine, draws.column("throughput_ratio"))
+    overflow = base.overflow_frac(rate, frame)
     own: tuple[Entry, ...] = (
         _rented(host, frame, draws, count * HOURS_PER_MONTH)
         if isinstance(host, RentOption)
         else _owned(host, draws, count, rate * (1.0 - overflow) / draws.column("throughput_ratio"))
     )
-    return (*own, _staff(draws, _always(frame, draws)), *_api(api, draws, frame, rate, held))
+    return (*own, _staff(draws, _always(frame, draws)), *_api(api, draws, frame, rate, base))
 
 
 def staged_ledger(
@@ -95,15 +96,32 @@ def staged_ledger(
 def base_and_overflow(option: HybridOption, frame: Frame, draws: Draws) -> Array:
     """Share of each month's requests that a hybrid sends to the API, (worlds, horizon)."""
     per_machine = np.floor(draws.column(f"{option.host.id}/replicas_per_machine"))
-    held = held_rate_per_s(option.host.curve, option.machines * per_machine) * draws.column("throughput_ratio")
-    return overflow_frac(requests_per_s(draws, frame), held, frame.week)
+    base = _Base(option.host.curve, option.machines * per_machine, draws.column("throughput_ratio"))
+    return base.overflow_frac(requests_per_s(draws, frame), frame)
 
 
-def _api(
-    option: ApiOption, draws: Draws, frame: Frame, rate: Array, held_per_s: Array | float = 0.0
-) -> tuple[Entry, ...]:
-    """The bill for what exceeds `held_per_s` in each hour [1/s], and what commitments make of it."""
-    share = 1.0 if isinstance(held_per_s, float) else overflow_frac(rate, held_per_s, frame.week)
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """Replicas of one's own in front of an API; the ratio is real over predicted throughput."""
+
+    curve: CapacityCurve
+    replicas: Array
+    throughput_ratio: Array
+
+    def overflow_frac(self, rate: Array, frame: Frame) -> Array:
+        """Share of each month's requests that leaves for the API."""
+        return overflow_frac(self.curve, rate / self.throughput_ratio, self.replicas, frame.week)
+
+    def hourly_overflow_per_s(self, rate: Array, weights: Array) -> Array:
+        """What leaves in each hour [1/s], (worlds, horizon, hours)."""
+        hourly = rate[:, :, np.newaxis] * weights
+        ratio, replicas = np.expand_dims(self.throughput_ratio, -1), np.expand_dims(self.replicas, -1)
+        return hourly * spilled_frac(self.curve, hourly / ratio, replicas)
+
+
+def _api(option: ApiOption, draws: Draws, frame: Frame, rate: Array, base: _Base | None = None) -> tuple[Entry, ...]:
+    """The bill for what leaves the base, all of it without one, and what commitments make of it."""
+    share = 1.0 if base is None else base.overflow_frac(rate, frame)
     requests = rate * share * SECONDS_PER_HOUR * HOURS_PER_MONTH
     drift = _drift("api_price_drift_frac_per_year", frame, draws)
     mix = _level_weights(option.cached_levels, draws.values["cached_input_frac"])
@@ -118,7 +136,8 @@ def _api(
         entries.append(replace(entry, basis_by_month=option.basis_by_month[index]) if option.basis_by_month else entry)
     if option.promises is None:
         return tuple(entries)
-    hourly = np.maximum(rate[:, :, np.newaxis] * np.array(frame.week.weights) - np.expand_dims(held_per_s, -1), 0.0)
+    weights = np.array(frame.week.weights)
+    hourly = base.hourly_overflow_per_s(rate, weights) if base else rate[:, :, np.newaxis] * weights
 
     def weighted_tokens_per_h(output_weight: float) -> Array:
         weights = [output_weight if kind in _GENERATED else float(kind != TokenKind.REQUEST) for kind in option.kinds]

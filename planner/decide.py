@@ -17,6 +17,7 @@ from planner.fleet import week_of
 from planner.hybrid import best_hybrid, best_staged
 from planner.inputs import Excluded, PlanInputs
 from planner.options import ApiOption, Frame, Option, OptionKind, OwnOption, RentOption
+from planner.overflow import with_overflow
 from planner.plan import OptionResult, Plan, Verdict
 from planner.profile import Profile
 from planner.results import investment, option_result, price_row, rank
@@ -57,8 +58,9 @@ def size_fleets(inputs: PlanInputs) -> Curves:
     slo = scenario.slo.slo
     replay_s = max(_LEAST_REPLAY_S, _REPLAY_OVER_LIMIT * max(slo.ttft_s or 0.0, slo.e2e_s or 0.0))
     fastest = burst_sample(inputs.workload).requests / replay_s
-    return {
-        key: staircase(
+    curves: dict[str, CapacityCurve | Shortfall] = {}
+    for key, profile in sorted(inputs.profiles.items()):
+        found = staircase(
             profile,
             inputs.workload,
             slo,
@@ -66,8 +68,10 @@ def size_fleets(inputs: PlanInputs) -> Curves:
             max_requests_per_s=max(peak, fastest),
             target_utilisation_frac=scenario.fleet.target_utilisation_frac,
         )
-        for key, profile in sorted(inputs.profiles.items())
-    }
+        if isinstance(found, CapacityCurve) and scenario.candidates.hybrid and scenario.candidates.api:
+            found = with_overflow(found, profile, inputs.workload, slo, api_ttft_s=scenario.slo.api_ttft_s)
+        curves[key] = found
+    return curves
 
 
 def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:

@@ -7,6 +7,7 @@ weights (`staffed_week`), and everything else is one staircase.
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.capacity import CapacityCurve, FleetRules
+from planner.capacity import CapacityCurve, FleetRules, SpillRow
 from planner.units import HOURS_PER_WEEK, SECONDS_PER_HOUR
 from planner.workload import WeekShape
 
@@ -167,16 +168,72 @@ def held_rate_per_s(curve: CapacityCurve, replicas: Array) -> Array:
     return np.asarray(np.where(replicas > curve.replicas[-1], replicas * (limits[-1] / curve.replicas[-1]), within))
 
 
-def overflow_frac(requests_per_s: Array, held_per_s: Array, week: Week) -> Array:
-    """Share of a week's requests above what the base fleet holds, taking each hour's rate as even within the hour.
+def spilled_frac(curve: CapacityCurve, requests_per_s: Array, replicas: Array) -> Array:
+    """Share of the requests of an hour at a rate [1/s] that so many replicas leave to an API; 0 without traffic.
 
-    Worked: two halves of a week at 1 and 3 requests/s on a fleet that holds 2: 1 of 4 requests overflows in the second
-    half, so 0.5 / 2 = 25 % of all. Shapes broadcast; 0 where there is no traffic.
+    By simulation, request by request, where the curve holds it (`planner.overflow`). Else the hour is taken as even,
+    and what exceeds the highest rate within the service level leaves: at 3/s on a fleet that holds 2, a third.
     """
-    spilled = np.zeros(np.broadcast_shapes(requests_per_s.shape, held_per_s.shape))
-    for weight, hours in zip(week.weights, week.hours, strict=True):
-        spilled += np.maximum(requests_per_s * weight - held_per_s, 0.0) * (hours / HOURS_PER_WEEK)
-    return np.asarray(np.divide(spilled, requests_per_s, out=np.zeros_like(spilled), where=requests_per_s > 0))
+    rates, fleet = np.broadcast_arrays(np.asarray(requests_per_s, dtype=float), np.asarray(replicas, dtype=float))
+    if not curve.spill:
+        held = held_rate_per_s(curve, fleet)
+        return np.asarray(np.divide(np.maximum(rates - held, 0.0), rates, out=np.zeros(rates.shape), where=rates > 0))
+    each = np.divide(rates, fleet, out=np.full(rates.shape, np.inf), where=fleet > 0)
+    return _by_fleet(curve, rates, fleet, lambda row, mine: _tabulated_share(row, each[mine]))
+
+
+def _by_fleet(
+    curve: CapacityCurve, rates: Array, fleet: Array, share: Callable[[SpillRow, NDArray[np.bool_]], Array]
+) -> Array:
+    """`share` of the largest simulated fleet that is not larger, place by place; all without a machine."""
+    spilled = np.where(rates > 0, 1.0, 0.0)
+    following = [*(row.replicas for row in curve.spill[1:]), math.inf]
+    for row, next_size in zip(curve.spill, following, strict=True):
+        mine = (rates > 0) & (fleet >= row.replicas) & (fleet < next_size)
+        if mine.any():
+            spilled[mine] = share(row, mine)
+    return np.asarray(spilled)
+
+
+def _tabulated_share(row: SpillRow, requests_per_replica_s: Array) -> Array:
+    """Between two simulated loads along their logarithm; beyond the last, no more is served than there."""
+    loads, shares = np.array(row.requests_per_replica_s), np.array(row.spilled_frac)
+    within = np.interp(np.log(requests_per_replica_s), np.log(loads), shares)
+    return np.asarray(1.0 - (1.0 - within) * np.minimum(loads[-1] / requests_per_replica_s, 1.0))
+
+
+def overflow_frac(curve: CapacityCurve, requests_per_s: Array, replicas: Array, week: Week) -> Array:
+    """Share of a week's requests that so many replicas leave to an API, hour by hour by `spilled_frac`.
+
+    Worked, without simulated overflow: two halves of a week at 1 and 3 requests/s on a fleet that holds 2: 1 of 3
+    overflows in the second half, which has 3 of 4 requests, so 25 % of all. Shapes broadcast; 0 without traffic.
+    """
+    rates, fleet = np.broadcast_arrays(np.asarray(requests_per_s, dtype=float), np.asarray(replicas, dtype=float))
+    if not curve.spill:
+        spilled = np.zeros(rates.shape)
+        for weight, hours in zip(week.weights, week.hours, strict=True):
+            spilled += spilled_frac(curve, rates * weight, fleet) * (weight * hours / HOURS_PER_WEEK)
+        return spilled
+    each = np.divide(rates, fleet, out=np.full(rates.shape, np.inf), where=fleet > 0)
+
+    def share(row: SpillRow, mine: NDArray[np.bool_]) -> Array:
+        loads, shares = _weekly_share(row, week)
+        last = np.minimum(loads[-1] / each[mine], 1.0)
+        return np.asarray(1.0 - (1.0 - np.interp(np.log(each[mine]), np.log(loads), shares)) * last)
+
+    return _by_fleet(curve, rates, fleet, share)
+
+
+@lru_cache(maxsize=256)
+def _weekly_share(row: SpillRow, week: Week) -> tuple[Array, Array]:
+    """A week's share at mean loads 1 % apart, so that many worlds cost one look-up each."""
+    weights, hours = np.array(week.weights), np.array(week.hours) / HOURS_PER_WEEK
+    busy = weights > 0
+    weights, hours = weights[busy], hours[busy]
+    low, high = row.requests_per_replica_s[0] / weights.max(), row.requests_per_replica_s[-1] / weights.min()
+    loads = np.geomspace(low, high, max(math.ceil(math.log(high / low) / 0.01), 2))
+    shares = _tabulated_share(row, loads[:, np.newaxis] * weights) @ (weights * hours)
+    return loads, np.asarray(shares)
 
 
 def step_rates_per_s(curve: CapacityCurve, rules: FleetRules, replicas_per_machine: int, count: int) -> Array:

@@ -16,6 +16,8 @@ from planner.console import emit_json, log, out
 from planner.distribution import Distribution, summarise
 from planner.errors import InputError
 from planner.measurements import is_request_log, read_level_table, read_request_log
+from planner.overflow import patience_s
+from planner.prefix import read_prefix_blocks
 from planner.profile import load_profile
 from planner.simulator import Routing, SimResult, simulate
 from planner.traces import read_log
@@ -100,10 +102,19 @@ def simulate_load(
         float | None, typer.Option("--tpot", callback=_above_zero, help="SLO: seconds a token after the first.")
     ] = None,
     e2e_s: Annotated[float | None, typer.Option("--e2e", callback=_above_zero, help="SLO: seconds in all.")] = None,
+    overflow: Annotated[
+        bool, typer.Option("--overflow", help="Requests that cannot be served within the SLO go to an API, one by one.")
+    ] = False,
+    api_ttft: Annotated[
+        float, typer.Option(min=0.0, help="With --overflow: the API's seconds to its first token.")
+    ] = 1.0,
     requests: Annotated[Path | None, typer.Option(help="Write every request's latencies to this CSV.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """What a log would see on a number of replicas: latency percentiles, utilisation, every request.
+
+    A log with prefix hashes (Mooncake) gives every replica a prefix cache of its own, unless --cached is given;
+    --routing prefix-aware sends a prompt to the replica that has seen its beginning.
 
     Example: breakeven simulate runs/demo examples/azure_code_2023.csv --replicas 40 --rate 2.5 --ttft 10
     """
@@ -111,17 +122,33 @@ def simulate_load(
     load, _ = read_log(workload)
     if rate is not None:
         load = at_rate(load, rate)
+    slo = Slo(attainment_frac=1.0, ttft_s=ttft_s, tpot_s=tpot_s, e2e_s=e2e_s)
+    wants_slo = any(limit is not None for limit in (ttft_s, tpot_s, e2e_s))
+    if overflow and ttft_s is None and e2e_s is None:
+        raise InputError("--overflow needs to know by when a request must be served: add --ttft or --e2e")
+    prefixes = read_prefix_blocks(workload) if cached == 0 else None
+    if routing is Routing.PREFIX_AWARE and prefixes is None:
+        raise InputError(
+            f"prefix-aware routing needs a log whose prompts carry prefix hashes (hash_ids, as Mooncake's) and no "
+            f"--cached; {workload} gives none: take another --routing"
+        )
     result = simulate(
-        measured.fit.step_time, measured.limits, load, replicas=replicas, routing=routing, cached_frac=cached
+        measured.fit.step_time,
+        measured.limits,
+        load,
+        replicas=replicas,
+        routing=routing,
+        cached_frac=cached,
+        prefixes=prefixes,
+        patience_s=patience_s(measured, load, slo, api_ttft_s=api_ttft) if overflow else None,
     )
     if requests is not None:
         _write_requests(requests, load, result)
-    slo = Slo(attainment_frac=1.0, ttft_s=ttft_s, tpot_s=tpot_s, e2e_s=e2e_s)
-    wants_slo = any(limit is not None for limit in (ttft_s, tpot_s, e2e_s))
+    away = float(np.isnan(result.e2e_s).mean()) if overflow else 0.0
     summary: dict[str, object] = {
         "replicas": replicas,
         "routing": routing,
-        "cached_input_frac": cached,
+        "cached_input_frac": float(result.cached_tokens.sum() / load.input_tokens.sum()),
         "requests": load.requests,
         "requests_per_s": load.requests_per_s,
         "ttft_s": _summary(result.ttft_s),
@@ -129,7 +156,8 @@ def simulate_load(
         "e2e_s": _summary(result.e2e_s),
         "queue_s": _summary(result.queue_s),
         "utilisation_frac": float(result.busy_s.sum()) / (max(result.end_s, load.span_s) * replicas),
-        "attainment_frac": attainment_frac(result, slo) if wants_slo else None,
+        "attainment_frac": attainment_frac(result, slo) + away if wants_slo else None,
+        "overflow_frac": away if overflow else None,
         "preemptions": result.preemptions,
         "too_long": result.too_long,
         "engine_steps": result.steps,
@@ -156,10 +184,12 @@ def _show_simulation(summary: dict[str, object]) -> None:
             cells = (values.mean, values.p50, values.p95, values.p99, values.max)
             table.add_row(name.removesuffix("_s").upper(), *(f"{value:.3g}" for value in cells))
     out.print(table)
+    if summary["overflow_frac"] is not None:
+        out.print(f"{summary['overflow_frac']:.2%} of the requests go to the API, where they are taken to be in time")
     if summary["attainment_frac"] is not None:
         out.print(f"{summary['attainment_frac']:.2%} of the requests meet the SLO")
     if summary["too_long"]:
-        log.print(f"{summary['too_long']} requests are longer than a replica can hold and count as missed")
+        log.print(f"{summary['too_long']} requests are longer than a replica can hold")
 
 
 def _write_requests(path: Path, load: Workload, result: SimResult) -> None:
@@ -168,9 +198,13 @@ def _write_requests(path: Path, load: Workload, result: SimResult) -> None:
     try:
         with path.open("w", encoding="utf-8", newline="") as text:
             writer = csv.writer(text)
-            writer.writerow(("arrival_s", "input_tokens", "output_tokens", "ttft_s", "tpot_s", "e2e_s", "queue_s"))
+            latencies_s = ("ttft_s", "tpot_s", "e2e_s", "queue_s")
+            writer.writerow(("arrival_s", "input_tokens", "cached_tokens", "output_tokens", *latencies_s, "outcome"))
             for k in range(load.requests):
                 arrival, *latencies = ("" if np.isnan(column[k]) else float(column[k]) for column in columns)
-                writer.writerow((arrival, load.input_tokens[k], load.output_tokens[k], *latencies))
+                served = not np.isnan(result.e2e_s[k])
+                outcome = "served" if served else "overflow" if result.left[k] else "too long"
+                tokens = (load.input_tokens[k], result.cached_tokens[k] if served else "", load.output_tokens[k])
+                writer.writerow((arrival, *tokens, *latencies, outcome))
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; choose another place with --requests") from None

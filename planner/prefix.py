@@ -4,13 +4,41 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from planner.errors import InputError
 from planner.traces import open_text
 
 BLOCK_TOKENS = 512
 """Tokens behind one hash of a Mooncake log. Source: github.com/kvcache-ai/Mooncake, FAST'25 traces."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PrefixBlocks:
+    """The prompts of a workload as blocks of equal length: request i has `blocks[start[i]:start[i + 1]]`.
+
+    Equal numbers mean equal text, with all that stands before it; numbers run from 0 to `count` - 1.
+    """
+
+    start: NDArray[np.int64]
+    blocks: NDArray[np.int64]
+    count: int
+    block_tokens: int
+
+
+def prefix_blocks(hashes: Sequence[Sequence[int]], *, block_tokens: int = BLOCK_TOKENS) -> PrefixBlocks:
+    """From the block hashes of every request, in order of arrival."""
+    sizes = np.array([len(row) for row in hashes], dtype=np.int64)
+    flat = np.array([block for row in hashes for block in row], dtype=np.int64)
+    distinct, numbers = np.unique(flat, return_inverse=True)
+    return PrefixBlocks(
+        start=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        blocks=numbers.astype(np.int64).reshape(-1),
+        count=int(distinct.size),
+        block_tokens=block_tokens,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +80,21 @@ def read_prefix_share(path: Path) -> PrefixShare | None:
 
     Raises `InputError` for a line whose fields cannot be read.
     """
+    rows = _read(path)
+    return None if rows is None else prefix_share([(tokens, hashes) for _, tokens, hashes in rows])
+
+
+def read_prefix_blocks(path: Path) -> PrefixBlocks | None:
+    """The blocks of such a log's prompts, in order of arrival as `planner.traces.read_log` gives the requests."""
+    rows = _read(path)
+    return None if rows is None else prefix_blocks([hashes for *_, hashes in sorted(rows, key=lambda row: row[0])])
+
+
+def _read(path: Path) -> list[tuple[float, int, list[int]]] | None:
+    """(time, prompt tokens, hashes) of every line; `None` for a log without hashes."""
     if ".jsonl" not in path.suffixes:
         return None
-    requests = []
+    rows = []
     with open_text(path) as text:
         for number, line in enumerate(text, start=1):
             if not line.strip():
@@ -63,9 +103,10 @@ def read_prefix_share(path: Path) -> PrefixShare | None:
                 record = orjson.loads(line)
                 if "hash_ids" not in record:
                     return None
-                requests.append((int(record["input_length"]), [int(block) for block in record["hash_ids"]]))
+                hashes = [int(block) for block in record["hash_ids"]]
+                rows.append((float(record["timestamp"]), int(record["input_length"]), hashes))
             except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
                 raise InputError(
                     f"{path}:{number}: the prefix hashes cannot be read: {error}; repair the line"
                 ) from None
-    return prefix_share(requests)
+    return rows

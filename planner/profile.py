@@ -43,9 +43,9 @@ class StepTime:
     P prefill tokens in the step, D decoding sequences, K resident KV tokens of the decoding sequences and
     A = sum(chunk * (context_before + chunk / 2)) over the prompt chunks, in token pairs.
     `per_squared_context_s * sum((context_after^3 - context_before^3) / 3)` comes on top where long prompts cost more
-    than quadratically (attention on a CPU once the KV cache outgrows its caches). `mixed_step_s` is added to a step that
-    holds both prompt tokens and decoding sequences, where the engine makes two passes of it (llama.cpp with a KV cache
-    per slot).
+    than quadratically (attention on a CPU once the KV cache outgrows its caches). `mixed_step_s` is added to a step
+    that holds both prompt tokens and decoding sequences, where the engine makes two passes of it (llama.cpp with a KV
+    cache per slot).
 
     `decode(D) = per_sequence_s * D + per_sqrt_sequence_s * sqrt(D)`, or, where `decode_curve` is given (engines whose
     decode cost jumps with the batch), the piecewise linear monotone curve through its (D, seconds) points, flat to the

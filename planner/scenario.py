@@ -93,7 +93,8 @@ class Service:
     """The service level of the self-hosted side; see `planner.capacity.Slo`.
 
     With `probability` the fleet is sized so that the level holds for that share of the profile's equally likely step
-    times (`planner.capacity_odds`); without it, for the best guess.
+    times (`planner.capacity_odds`); without it, for the best guess. `api_ttft_s` is what an API takes to its first
+    token: in a hybrid a request leaves the queue that long before its limit.
     """
 
     attainment_frac: Annotated[float, Field(gt=0, lt=1)] = 0.95
@@ -101,6 +102,7 @@ class Service:
     tpot_s: Annotated[float, Field(gt=0)] | None = None
     e2e_s: Annotated[float, Field(gt=0)] | None = None
     probability: Annotated[float, Field(gt=0, lt=1)] | None = None
+    api_ttft_s: Annotated[float, Field(ge=0)] = 1.0
 
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 

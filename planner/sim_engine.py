@@ -97,6 +97,9 @@ NOW, BUSY = range(2)
 BASE, PREFILL, RESIDENT, PAIR, SQUARED_CONTEXT, MIXED = range(6)
 """Places of the step-time coefficients."""
 
+IN_TURN, LEAST_LOADED, BY_PREFIX = range(3)
+"""How requests find their engine."""
+
 
 @_compiled
 def advance(
@@ -111,6 +114,7 @@ def advance(
     resend_s: float,
     following: Ints,
     arrival_s: Floats,
+    leave_s: Floats,
     prompt: Ints,
     cached: Ints,
     output: Ints,
@@ -129,9 +133,10 @@ def advance(
     """Run one engine until its clock reaches `until_s` at a step boundary, or until nothing is left to do.
 
     Its queue is a chain: `following[i]` is the request after i, -1 the end. `unsent` >= 0 makes a closed loop: requests
-    from there on have not arrived (infinity), and each completion has the next arrive `resend_s` later. `cached[i]` prompt tokens are in the
-    prefix cache and only have to be attended to. `decode_s[d]` is the cost of d decoding sequences; `kv_capacity` < 0
-    means slots, where memory never stops a request.
+    from there on have not arrived (infinity), and each completion has the next arrive `resend_s` later. A request that
+    is still at the head of the queue at the first step boundary after `leave_s[i]` leaves unserved. `cached[i]` prompt
+    tokens are in the prefix cache and only have to be attended to. `decode_s[d]` is the cost of d decoding sequences;
+    `kv_capacity` < 0 means slots, where memory never stops a request.
     """
     returned_size, filling_size, d = state[RETURNED], state[FILLING], state[DECODING]
     head, clock, admissions = state[HEAD], state[CLOCK], state[ADMISSIONS]
@@ -158,6 +163,10 @@ def advance(
             returned[returned_size] = newest
             returned_size += 1
             state[PREEMPTIONS] += 1
+
+        while head >= 0 and arrival_s[head] <= now and leave_s[head] < now:
+            head = following[head]
+            state[OUTSTANDING] -= 1
 
         left = budget - d
         tokens = 0
@@ -220,6 +229,8 @@ def advance(
                 k = min(k, (kv_capacity - kv_used) // d)
             if k > 1 and returned_size == 0 and head >= 0 and d + filling_size < max_sequences:
                 gap_s = arrival_s[head] - now
+                if gap_s <= 0.0:  # memory keeps it waiting; the one behind it may fit when it has left
+                    gap_s = leave_s[head] - now
                 if 0.0 < gap_s < np.inf:
                     k = min(k, _steps_until(gap_s, length, growth))
             if k > 1 and until_s < np.inf:
@@ -273,13 +284,61 @@ def advance(
 
 
 @_compiled
+def _matched(blocks: Ints, touched: Ints) -> int:
+    """How many of a prompt's first blocks a cache holds; `touched[b]` < 0 means that it does not hold block b."""
+    for k in range(blocks.size):
+        if touched[blocks[k]] < 0:
+            return k
+    return int(blocks.size)
+
+
+@_compiled
+def _remember(
+    blocks: Ints, touched: Ints, size: int, capacity: int, log: Ints, log_next: Ints, ends: Ints, at: int
+) -> int:
+    """Put a prompt's blocks into a cache of `capacity` blocks and drop those not used for longest; gives its new size.
+
+    The last block counts as the oldest, so what prompts share goes last. `log[t]` is the block of touch t, a cache's
+    touches form the chain `log_next` from `ends[0]` to `ends[1]`; `at` is the first free t.
+    """
+    for k in range(blocks.size - 1, -1, -1):
+        block = blocks[k]
+        if touched[block] < 0:
+            size += 1
+        touched[block] = at
+        log[at] = block
+        if ends[1] >= 0:
+            log_next[ends[1]] = at
+        else:
+            ends[0] = at
+        ends[1] = at
+        at += 1
+    while size > capacity:
+        oldest = ends[0]
+        if touched[log[oldest]] == oldest:
+            touched[log[oldest]] = -1
+            size -= 1
+        ends[0] = log_next[oldest]
+        if ends[0] < 0:
+            ends[1] = -1
+    return size
+
+
+@_compiled
 def run_fleet(
     ids: Ints,
     replicas: int,
-    least_loaded: bool,
+    routing: int,
+    slack: int,
+    block_start: Ints,
+    blocks: Ints,
+    block_count: int,
+    block_tokens: int,
+    cache_blocks: int,
     in_flight: int,
     resend_s: float,
     arrival_s: Floats,
+    leave_s: Floats,
     prompt: Ints,
     cached: Ints,
     output: Ints,
@@ -294,8 +353,12 @@ def run_fleet(
 ) -> tuple[Floats, int, int]:
     """Serve the requests `ids` (in order of arrival) on a number of engines.
 
-    Writes when each was first scheduled and when it got its first and its last token. Requests are dealt in turn, or,
-    `least_loaded`, each to the engine with the fewest unfinished requests when it arrives, in turn among equals.
+    Writes when each was first scheduled and when it got its first and its last token. Requests are dealt in turn, or
+    each to the engine with the fewest unfinished requests when it arrives, or, by prefix, to the one that has seen most
+    of its prompt's first blocks among those with at most `slack` unfinished requests more than the fewest; the fewest
+    among equals, then in turn. Prompt i has the blocks `blocks[block_start[i]:block_start[i + 1]]` of `block_tokens`
+    each, numbered from 0 to `block_count` - 1; every engine remembers `cache_blocks` of them from the moment that it is
+    sent them, and `cached` is then written. Without blocks `cached` holds.
     `in_flight` > 0 makes it a closed loop on one engine: that many requests arrive at their times, then one `resend_s`
     after every one that ends; `arrival_s` is written. Gives (busy seconds of each engine, steps, preemptions).
     """
@@ -312,21 +375,44 @@ def run_fleet(
     returned = np.empty((replicas, max_sequences + 1), np.int64)
     state[:, HEAD] = -1
     state[:, TAIL] = -1
+    has_blocks = block_count > 0
+    touched = np.full((replicas, block_count), -1, np.int64)
+    cache_size = np.zeros(replicas, np.int64)
+    log = np.empty(blocks.size, np.int64)
+    log_next = np.full(blocks.size, -1, np.int64)
+    ends = np.full((replicas, 2), -1, np.int64)
+    known = np.zeros(replicas, np.int64)
+    touches = 0
     unsent = -1
     turn = 0
     for j in range(n):
         i = ids[j]
+        mine = blocks[block_start[i] : block_start[i + 1]] if has_blocks else blocks
         r = turn
-        if least_loaded:
+        if routing != IN_TURN:
             for step in range(replicas):
                 a = (turn + step) % replicas
                 advance(
                     state[a], times_s[a], heap_end[a], heap_id[a], filling[a], returned[a], arrival_s[i], unsent,
-                    resend_s, following, arrival_s, prompt, cached, output, generated, done, admission, cost, decode_s,
-                    max_sequences, budget, kv_capacity, scheduled_s, first_s, last_s,
+                    resend_s, following, arrival_s, leave_s, prompt, cached, output, generated, done, admission, cost,
+                    decode_s, max_sequences, budget, kv_capacity, scheduled_s, first_s, last_s,
                 )  # fmt: skip
                 if state[a, OUTSTANDING] < state[r, OUTSTANDING]:
                     r = a
+        if routing == BY_PREFIX and has_blocks:
+            most = state[r, OUTSTANDING] + slack
+            for a in range(replicas):
+                known[a] = _matched(mine, touched[a])
+            for step in range(replicas):
+                a = (turn + step) % replicas
+                if state[a, OUTSTANDING] <= most and (
+                    known[a] > known[r] or (known[a] == known[r] and state[a, OUTSTANDING] < state[r, OUTSTANDING])
+                ):
+                    r = a
+        if has_blocks:
+            cached[i] = min(_matched(mine, touched[r]) * block_tokens, prompt[i] - 1)
+            cache_size[r] = _remember(mine, touched[r], cache_size[r], cache_blocks, log, log_next, ends[r], touches)
+            touches += mine.size
         if in_flight > 0:
             if j >= in_flight:
                 arrival_s[i] = np.inf
@@ -342,7 +428,7 @@ def run_fleet(
     for a in range(replicas):
         advance(
             state[a], times_s[a], heap_end[a], heap_id[a], filling[a], returned[a], np.inf, unsent,
-            resend_s, following, arrival_s, prompt, cached, output, generated, done, admission, cost, decode_s,
+            resend_s, following, arrival_s, leave_s, prompt, cached, output, generated, done, admission, cost, decode_s,
             max_sequences, budget, kv_capacity, scheduled_s, first_s, last_s,
         )  # fmt: skip
     return times_s[:, BUSY].copy(), int(state[:, CLOCK].sum()), int(state[:, PREEMPTIONS].sum())

@@ -1,18 +1,22 @@
 """The same engine written the plain way: one step at a time, objects in lists, no leaps, no heap, no running sums."""
 
+import itertools
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from planner.profile import EngineLimits, Scheduler, StepTime
 from planner.step_cost import step_s
 
 
-@dataclass
+@dataclass(eq=False)
 class Request:
     index: int
     arrival_s: float
     prompt: int
     output: int
     cached: int = 0
+    leave_s: float = float("inf")
+    blocks: tuple[int, ...] = ()
     generated: int = 0
     computed: int = 0
     is_decoding: bool = False  # its prompt, or what is recomputed after a preemption, is done
@@ -36,6 +40,20 @@ class Engine:
     def memory(self) -> int:
         """Prompts are reserved as a whole; a decoding sequence holds all but its newest token."""
         return sum(r.prompt + r.generated - (1 if r.is_decoding else 0) for r in self.running)
+
+    def lose_patience(self) -> None:
+        """Who is the next to be served for the first time and has waited too long goes away."""
+        while newcomers := [r for r in self.waiting if r.scheduled_s is None]:
+            if newcomers[0].leave_s >= self.now:
+                break
+            self.waiting.remove(newcomers[0])
+
+    def run_until(self, until_s: float) -> None:
+        while self.now < until_s:
+            self.lose_patience()
+            if not self.waiting and not self.running:
+                break
+            self.step()
 
     def step(self) -> None:
         paged = self.limits.scheduler is Scheduler.PAGED
@@ -92,6 +110,24 @@ class Engine:
                 self.finished.append(r)
 
 
+class Cache:
+    """The blocks of a prefix cache, the longest unused first."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.blocks: OrderedDict[int, None] = OrderedDict()
+
+    def matched(self, blocks: tuple[int, ...]) -> int:
+        return len(list(itertools.takewhile(lambda block: block in self.blocks, blocks)))
+
+    def remember(self, blocks: tuple[int, ...]) -> None:
+        for block in reversed(blocks):
+            self.blocks[block] = None
+            self.blocks.move_to_end(block)
+        while len(self.blocks) > self.capacity:
+            self.blocks.popitem(last=False)
+
+
 def serve(
     step_time: StepTime, limits: EngineLimits, requests: list[Request], in_flight: int = 0, resend_s: float = 0.0
 ) -> Engine:
@@ -105,6 +141,9 @@ def serve(
         if not engine.waiting and not engine.running:
             engine.now = pending[0].arrival_s
             continue
+        engine.lose_patience()
+        if not engine.waiting and not engine.running:
+            continue
         before = len(engine.finished)
         engine.step()
         for _ in range(min(len(engine.finished) - before, len(unsent))):
@@ -113,19 +152,37 @@ def serve(
     return engine
 
 
-def route(step_time: StepTime, limits: EngineLimits, requests: list[Request], replicas: int) -> list[Engine]:
-    """Each request to the engine with the fewest unfinished ones when it arrives, in turn among equals."""
+def route(
+    step_time: StepTime,
+    limits: EngineLimits,
+    requests: list[Request],
+    replicas: int,
+    *,
+    slack: int | None = None,
+    block_tokens: int = 1,
+) -> list[Engine]:
+    """Each request to the engine with the fewest unfinished ones when it arrives, in turn among equals.
+
+    With `slack`, to the one whose cache knows most of it, if that has at most so many unfinished ones more.
+    """
     engines = [Engine(step_time, limits) for _ in range(replicas)]
+    caches = [Cache(limits.kv_capacity_tokens // block_tokens) for _ in range(replicas)]
     for turn, request in enumerate(requests):
         for engine in engines:
-            while engine.now < request.arrival_s and (engine.waiting or engine.running):
-                engine.step()
-        in_turn = [engines[(turn + k) % replicas] for k in range(replicas)]
-        chosen = min(in_turn, key=lambda e: len(e.waiting) + len(e.running))
-        if not chosen.waiting and not chosen.running:
-            chosen.now = max(chosen.now, request.arrival_s)
-        chosen.waiting.append(request)
+            engine.run_until(request.arrival_s)
+        in_turn = [(turn + k) % replicas for k in range(replicas)]
+        loads = [len(e.waiting) + len(e.running) for e in engines]
+        chosen = min(in_turn, key=lambda k: loads[k])
+        if slack is not None:
+            near = [k for k in in_turn if loads[k] <= min(loads) + slack]
+            chosen = max(near, key=lambda k: (caches[k].matched(request.blocks), -loads[k]))
+        if request.blocks:
+            request.cached = min(caches[chosen].matched(request.blocks) * block_tokens, request.prompt - 1)
+            caches[chosen].remember(request.blocks)
+        engine = engines[chosen]
+        if not engine.waiting and not engine.running:
+            engine.now = max(engine.now, request.arrival_s)
+        engine.waiting.append(request)
     for engine in engines:
-        while engine.waiting or engine.running:
-            engine.step()
+        engine.run_until(float("inf"))
     return engines

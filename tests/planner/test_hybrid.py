@@ -64,8 +64,11 @@ def test_the_published_hybrid_case() -> None:
 
 def test_a_quarter_overflows() -> None:
     week = Week(weights=(0.5, 1.5), hours=(84, 84))
-    assert overflow_frac(np.array([2.0]), np.array([2.0]), week)[0] == pytest.approx(0.25)
-    assert overflow_frac(np.array([0.0]), np.array([2.0]), week)[0] == 0.0
+    two_per_s = CapacityCurve(
+        replicas=(1,), max_requests_per_s=(2.0,), busy_s_per_request=0.5, requests_outside_hull_frac=0.0
+    )
+    assert overflow_frac(two_per_s, np.array([2.0]), np.ones(1), week)[0] == pytest.approx(0.25)
+    assert overflow_frac(two_per_s, np.array([0.0]), np.ones(1), week)[0] == 0.0
 
 
 @pytest.mark.parametrize("host", [RENT, OWN], ids=["rent", "own"])

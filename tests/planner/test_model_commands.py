@@ -67,3 +67,49 @@ def test_refusals(profile: Path, log: Path, tmp_path: Path) -> None:
     assert isinstance(result.exception, InputError)
     result = CliRunner().invoke(_app(), ["simulate", str(profile), str(log), "--requests", str(tmp_path / "no/x.csv")])
     assert isinstance(result.exception, InputError)
+
+
+def _simulated(*arguments: str) -> dict[str, object]:
+    result = CliRunner().invoke(_app(), ["simulate", *arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    value: dict[str, object] = json.loads(result.stdout)
+    return value
+
+
+def test_overflow_is_what_leaves_and_counts_as_met(profile: Path, log: Path, tmp_path: Path) -> None:
+    """Far too fast for one replica and half a second to the first token: some leave, and with them most are met."""
+    requests = tmp_path / "requests.csv"
+    asked = (str(profile), str(log), "--rate", "200", "--ttft", "0.5", "--api-ttft", "0.1")
+    alone, with_api = _simulated(*asked), _simulated(*asked, "--overflow", "--requests", str(requests))
+    assert alone["overflow_frac"] is None
+    away = with_api["overflow_frac"]
+    assert isinstance(away, float)
+    assert 0 < away < 1
+    assert with_api["attainment_frac"] > alone["attainment_frac"]  # type: ignore[operator]
+    outcomes = [row["outcome"] for row in csv.DictReader(requests.read_text().splitlines())]
+    assert outcomes.count("served") == round(41 * (1 - away))
+    assert outcomes[40] == "too long"
+    refused = CliRunner().invoke(_app(), ["simulate", str(profile), str(log), "--overflow"])
+    assert "by when" in str(refused.exception)
+
+
+def test_prefix_aware_routing_computes_less_of_two_long_conversations(profile: Path, tmp_path: Path) -> None:
+    """Two conversations whose turns come in the order A B B A: in turn both replicas see both."""
+    log = tmp_path / "turns.jsonl"
+    rows, seen = [], {"A": 0, "B": 0}
+    for k, who in enumerate("ABBAABBA"):
+        seen[who] += 1
+        hashes = [ord(who) * 100 + block for block in range(seen[who])]
+        rows.append({"timestamp": 5000 * k, "input_length": 512 * seen[who], "output_length": 5, "hash_ids": hashes})
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    cached = {
+        routing: _simulated(str(profile), str(log), "--replicas", "2", "--routing", routing)["cached_input_frac"]
+        for routing in ("round-robin", "prefix-aware")
+    }
+    # 2 * (1 + 2 + 3 + 4) blocks in all, 2 * (0 + 1 + 2 + 3) of them seen before
+    assert cached["prefix-aware"] == pytest.approx(0.6)
+    assert cached["round-robin"] < 0.6  # type: ignore[operator]
+    refused = CliRunner().invoke(
+        _app(), ["simulate", str(profile), str(log), "--routing", "prefix-aware", "--cached", "0.5"]
+    )
+    assert "prefix hashes" in str(refused.exception)

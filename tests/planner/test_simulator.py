@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_simulator import Request, route, serve
 
+from planner.prefix import prefix_blocks
 from planner.profile import EngineLimits, Scheduler, StepTime
-from planner.simulator import Routing, SimResult, simulate, simulate_closed_loop
+from planner.simulator import PREFIX_SLACK, Routing, SimResult, simulate, simulate_closed_loop
 from planner.workload import Workload
 
 SIMPLE = StepTime(
@@ -208,6 +209,91 @@ def test_the_least_loaded_engine_is_the_one_that_single_steps_find(
     fast = simulate(FULL, limits, _workload(rows), replicas=replicas, routing=Routing.LEAST_LOADED)
     assert fast.busy_s == pytest.approx([engine.busy_s for engine in plain], abs=1e-9)
     _same(fast, [r for engine in plain for r in engine.finished], FULL.request_overhead_s)
+
+
+patience = st.lists(st.one_of(st.just(np.inf), st.floats(-0.05, 0.6)), min_size=40, max_size=40)
+
+
+@settings(max_examples=300, deadline=None)
+@given(gaps=requests, limits=engines, replicas=st.integers(1, 3), waits=patience)
+def test_who_loses_patience_is_who_single_steps_lose(
+    gaps: list[tuple[float, int, int]], limits: EngineLimits, replicas: int, waits: list[float]
+) -> None:
+    rows = _rows(gaps)
+    patience_s = np.array(waits[: len(rows)])
+    asked = [
+        Request(k, *row, leave_s=row[0] + wait)
+        for k, (row, wait) in enumerate(zip(rows, patience_s.tolist(), strict=True))
+        if wait >= 0
+    ]
+    routing = Routing.LEAST_LOADED
+    plain = route(FULL, limits, asked, replicas)
+    fast = simulate(FULL, limits, _workload(rows), replicas=replicas, routing=routing, patience_s=patience_s)
+    finished = [r for engine in plain for r in engine.finished]
+    assert np.flatnonzero(~fast.left).tolist() == sorted(r.index for r in finished)
+    assert fast.busy_s == pytest.approx([engine.busy_s for engine in plain], abs=1e-9)
+    for r in finished:
+        assert fast.e2e_s[r.index] == pytest.approx(r.last_s - r.arrival_s + FULL.request_overhead_s, abs=1e-9)
+
+
+def test_patience_by_hand() -> None:
+    """One slot, 0.11 s a request, three at once: the second waits 0.11 s, the third would wait 0.22 s and leaves."""
+    limits = dataclasses.replace(SLOTS, max_sequences=1, step_token_budget=4096)
+    rows = [(0.0, 100, 1)] * 3
+    result = simulate(SIMPLE, limits, _workload(rows), replicas=1, patience_s=np.full(3, 0.15))
+    assert result.left.tolist() == [False, False, True]
+    assert result.ttft_s[:2] == pytest.approx([0.11, 0.22])
+    assert np.isnan(result.ttft_s[2])
+    assert result.busy_s[0] == pytest.approx(0.22)
+    never = simulate(SIMPLE, limits, _workload(rows), replicas=1, patience_s=np.array([-1.0, 0.0, 0.0]))
+    assert never.left.tolist() == [True, False, True]
+    with pytest.raises(ValueError, match="one element for each"):
+        simulate(SIMPLE, limits, _workload(rows), replicas=1, patience_s=np.zeros(2))
+
+
+chains = st.lists(st.lists(st.integers(0, 9), max_size=6), min_size=40, max_size=40)
+
+
+@settings(max_examples=300, deadline=None)
+@given(gaps=requests, limits=engines, replicas=st.integers(1, 4), hashes=chains, routing=st.sampled_from(Routing))
+def test_caches_and_prefix_aware_routing_are_those_of_single_steps(
+    gaps: list[tuple[float, int, int]],
+    limits: EngineLimits,
+    replicas: int,
+    hashes: list[list[int]],
+    routing: Routing,
+) -> None:
+    """Blocks of 97 tokens, so that a cache holds only a few of them and forgets."""
+    rows, mine = _rows(gaps), hashes[: len(gaps)]
+    if routing is Routing.ROUND_ROBIN:
+        replicas = 1  # then in turn and least loaded are the same
+    asked = [Request(k, *row, blocks=tuple(blocks)) for k, (row, blocks) in enumerate(zip(rows, mine, strict=True))]
+    slack = PREFIX_SLACK if routing is Routing.PREFIX_AWARE else None
+    plain = route(FULL, limits, asked, replicas, slack=slack, block_tokens=97)
+    blocks = prefix_blocks(mine, block_tokens=97)
+    fast = simulate(FULL, limits, _workload(rows), replicas=replicas, routing=routing, prefixes=blocks)
+    assert fast.cached_tokens.tolist() == [r.cached for r in asked]
+    assert fast.busy_s == pytest.approx([engine.busy_s for engine in plain], abs=1e-9)
+    _same(fast, [r for engine in plain for r in engine.finished], FULL.request_overhead_s)
+
+
+def test_two_conversations_stay_on_their_engines() -> None:
+    """Turns of A and B in the order A B B A A B: in turn both engines see both, by prefix each keeps its own."""
+    turns = "ABBAAB"
+    grown = {"A": 0, "B": 0}
+    hashes = []
+    for turn in turns:
+        grown[turn] += 1
+        hashes.append([ord(turn) * 100 + k for k in range(grown[turn])])
+    rows = [(10.0 * k, 10 * len(h), 2) for k, h in enumerate(hashes)]
+    blocks = prefix_blocks(hashes, block_tokens=10)
+    cached = {
+        routing: simulate(SIMPLE, PAGED, _workload(rows), replicas=2, routing=routing, prefixes=blocks).cached_tokens
+        for routing in Routing
+    }
+    # every later turn finds all earlier ones: its own 10 new tokens are computed, at least the last prompt token is
+    assert cached[Routing.PREFIX_AWARE].tolist() == [0, 0, 10, 10, 20, 20]
+    assert cached[Routing.ROUND_ROBIN].sum() < cached[Routing.PREFIX_AWARE].sum()
 
 
 def test_the_least_loaded_engine_helps_where_sizes_differ() -> None:
