@@ -15,10 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from measure.endpoint import Endpoint
+from measure.gpu import GpuReader
 from measure.host import usable_cores
 from measure.modelfile import ModelFile, read_model_file
 from measure.records import EngineFacts
-from measure.telemetry import GpuReader
 from planner.errors import EngineError
 
 LOOPBACK = "127.0.0.1"

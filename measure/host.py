@@ -5,8 +5,8 @@ from pathlib import Path
 
 import psutil
 
+from measure.gpu import GpuReader
 from measure.records import HostFacts
-from measure.telemetry import GpuReader
 from planner.units import BYTES_PER_GIB
 
 

@@ -30,6 +30,7 @@ class ModelFile:
     file_bytes: int
     context_tokens: int | None
     kv_bytes_per_token: float | None
+    window_tokens: int | None = None  # that some layers look back at
 
 
 def read_model_file(path: Path) -> ModelFile:
@@ -60,6 +61,7 @@ def read_model_file(path: Path) -> ModelFile:
         file_bytes=path.stat().st_size,
         context_tokens=context,
         kv_bytes_per_token=_kv_bytes_per_token(fields, family),
+        window_tokens=_window(fields, family),
     )
 
 
@@ -85,9 +87,13 @@ def _kv_bytes_per_token(fields: dict[str, _Scalar], family: str) -> float | None
     return float(layers * kv_heads * (key + value) * _KV_BYTES_PER_ELEMENT)
 
 
+def _window(fields: dict[str, _Scalar], family: str) -> int | None:
+    return None if family in IGNORES_WINDOW else _whole(fields, f"{family}.attention.sliding_window") or None
+
+
 def _full_layers(fields: dict[str, _Scalar], family: str) -> int | None:
     layers = _whole(fields, f"{family}.block_count")
-    if layers is None or not _whole(fields, f"{family}.attention.sliding_window") or family in IGNORES_WINDOW:
+    if layers is None or _window(fields, family) is None:
         return layers
     every = FULL_LAYER_EVERY.get(family)
     return None if every is None else layers // every

@@ -1,12 +1,13 @@
 """From raw records to the profile: a pure function that can be re-run on any run directory."""
 
 from collections.abc import Iterable, Sequence
-
-import numpy as np
+from dataclasses import replace
 
 from measure.endpoint import parse_endpoint
+from measure.energy import energy_notes, energy_of_level, power_of_run
 from measure.judge import bias_note, judge_levels
-from measure.records import EngineFacts, LevelRecord, RequestRecord, RunInfo, Sensors, Session, TelemetrySample
+from measure.memory import memory_of_run
+from measure.records import EngineFacts, LevelRecord, RequestRecord, RunInfo, Sensors, TelemetrySample
 from measure.summary import NO_REQUEST_ENDED, summarise_level
 from measure.sweep import WARM_UP_SHAPE
 from planner.errors import InputError
@@ -15,17 +16,13 @@ from planner.profile import (
     EngineLimits,
     Host,
     LevelSummary,
-    Memory,
-    Power,
     Profile,
     Provenance,
     Scheduler,
 )
 from planner.steptime import LoadPoint, fit_step_time
-from planner.units import BYTES_PER_GIB, NANOSECONDS_PER_SECOND
 
 _DEFAULT_STEP_TOKENS = 2048
-_MIN_POWER_WINDOW_S = 1.0
 _MAX_REASONS = 4
 
 
@@ -45,19 +42,24 @@ def build_profile(
         telemetry = ()  # it describes the load client's machine
     samples = [entry for entry in telemetry if isinstance(entry, TelemetrySample)]
     sensors = [entry for entry in telemetry if isinstance(entry, Sensors)]
+    own = _samples_by_session(telemetry)
     summaries, warnings = judge_levels(info, levels, _summaries(levels, requests), samples, sensors)
+    summaries = [
+        replace(summary, energy=energy_of_level(level, own.get(level.session, ())))
+        for level, summary in zip(levels, summaries, strict=True)
+    ]
     missing: dict[str, str] = {}
     limits = _limits(session.engine, summaries, missing)
     points = _load_points(summaries)
     if len({point.concurrency for point in points}) < 2:
         raise InputError(_too_few(points, summaries, warnings))
     fit = fit_step_time(points, limits=limits, seed=info.seed)
-    power = _power(session, levels, samples, sensors, missing)
-    memory = _memory(session.engine, samples, sensors, missing)
+    power = power_of_run(session, levels, own.get(session.session, ()), sensors, missing)
+    memory = memory_of_run(session, samples, sensors, missing)
     if session.engine.load_time_s is None:
         missing["load_time_s"] = "the server was running already"
     engine = session.engine
-    notes = [*engine.notes, *session.notes, *warnings, *bias_note(session)]
+    notes = [*engine.notes, *session.notes, *warnings, *bias_note(session), *energy_notes(summaries)]
     notes += [f"{skipped.level}: {skipped.reason}" for skipped in info.skipped]
     notes += [f"{s.shape} at {s.target:g}: {'; '.join(s.invalid_reasons)}" for s in summaries if not s.valid]
     return Profile(
@@ -89,6 +91,18 @@ def build_profile(
         levels=tuple(summaries),
         missing=missing,
     )
+
+
+def _samples_by_session(telemetry: Sequence[Sensors | TelemetrySample]) -> dict[int, list[TelemetrySample]]:
+    """Samples under the session whose sensors were named before them: clocks compare within one session only."""
+    found: dict[int, list[TelemetrySample]] = {}
+    session = 0
+    for entry in telemetry:
+        if isinstance(entry, Sensors):
+            session = entry.session
+        else:
+            found.setdefault(session, []).append(entry)
+    return found
 
 
 def _summaries(levels: Sequence[LevelRecord], requests: Iterable[RequestRecord]) -> list[LevelSummary]:
@@ -170,82 +184,3 @@ def _limits(engine: EngineFacts, summaries: Sequence[LevelSummary], missing: dic
         context_tokens=context,
         kv_capacity_tokens=seen_sequences * context,
     )
-
-
-def _memory(
-    engine: EngineFacts, samples: Sequence[TelemetrySample], sensors: Sequence[Sensors], missing: dict[str, str]
-) -> Memory:
-    weights = engine.weights_file_bytes
-    if weights is None:
-        missing["memory.weights_file_gib"] = "the model file of a running server is not known"
-    if engine.kv_bytes_per_token is None:
-        missing["memory.kv_bytes_per_token"] = "the model's architecture is not known"
-    uses_gpu = any(sample.gpus for sample in samples)
-    if uses_gpu:
-        peak: float | None = max(sum(gpu.memory_used_gib for gpu in sample.gpus) for sample in samples)
-        available: float | None = sum(sensors[-1].gpu_memory_total_gib)
-    else:
-        resident = [x for sample in samples if (x := sample.server_rss_gib) is not None]
-        peak = max(resident) if resident else None
-        available = sensors[-1].ram_total_gib if sensors else None
-        if peak is None:
-            missing["memory.peak_gib"] = "the server's process is not known on this machine"
-    return Memory(
-        scope="gpu" if uses_gpu else "process",
-        weights_file_gib=None if weights is None else weights / BYTES_PER_GIB,
-        kv_bytes_per_token=engine.kv_bytes_per_token,
-        peak_gib=peak,
-        available_gib=available,
-    )
-
-
-def _power(
-    session: Session,
-    levels: Sequence[LevelRecord],
-    samples: Sequence[TelemetrySample],
-    sensors: Sequence[Sensors],
-    missing: dict[str, str],
-) -> Power | None:
-    """Mean watts over the idle stretch and over the steady windows of the newest session."""
-    reasons = sensors[-1].missing if sensors else {}
-    windows = [(x.window_start_ns, x.window_end_ns) for x in levels if x.session == session.session]
-    idle = [(session.idle_start_ns, session.idle_end_ns)] if session.idle_start_ns and session.idle_end_ns else []
-    for scope, why in (("gpu", "gpu"), ("cpu-package", "package_energy_j")):
-        if why in reasons:
-            continue
-        idle_w = _mean_power_w(samples, [(a, b) for a, b in idle if a and b], scope)
-        loaded_w = _mean_power_w(samples, windows, scope)
-        if idle_w is not None and loaded_w is not None:
-            return Power(scope="gpu" if scope == "gpu" else "cpu-package", idle_w=idle_w, loaded_w=loaded_w)
-    missing["power"] = (
-        "; ".join(v for k, v in reasons.items() if k != "server")
-        or "no power sensor was sampled on the server's machine"
-    )
-    return None
-
-
-def _mean_power_w(samples: Sequence[TelemetrySample], windows: Sequence[tuple[int, int]], scope: str) -> float | None:
-    """Energy over time by the counters between the first and last sample in each window; without an energy counter
-    the mean of the power samples. `None` if all windows together saw less than a second of samples."""
-    joules = seconds = 0.0
-    watts: list[float] = []
-    for start, end in windows:
-        inside = [sample for sample in samples if start <= sample.t_ns <= end]
-        if scope == "gpu":
-            watts += [sum(gpu.power_w for gpu in s.gpus if gpu.power_w is not None) for s in inside if s.gpus]
-        if len(inside) < 2:
-            continue
-        first, last = _energy_j(inside[0], scope), _energy_j(inside[-1], scope)
-        if first is not None and last is not None:
-            joules += last - first
-            seconds += (inside[-1].t_ns - inside[0].t_ns) / NANOSECONDS_PER_SECOND
-    if seconds >= _MIN_POWER_WINDOW_S:
-        return joules / seconds
-    return float(np.mean(watts)) if watts else None
-
-
-def _energy_j(sample: TelemetrySample, scope: str) -> float | None:
-    if scope == "cpu-package":
-        return sample.package_energy_j
-    counters = [gpu.energy_j for gpu in sample.gpus if gpu.energy_j is not None]
-    return sum(counters) if counters and len(counters) == len(sample.gpus) else None

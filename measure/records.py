@@ -182,6 +182,20 @@ class ClientBias:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryReading:
+    """An engine's memory after loading and before serving, with room for `context_tokens` in all sequences together.
+
+    `resident_bytes` = pages of its own (`anonymous_bytes`) + pages of files, the mapped model file among them.
+    """
+
+    context_tokens: int
+    resident_bytes: int
+    anonymous_bytes: int
+    model_file_bytes: int | None
+    gpu_bytes: int | None  # on all GPUs together, by NVML's list of processes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """One start of the measuring program on this run directory; ties the monotonic clock to the calendar."""
 
@@ -195,6 +209,8 @@ class Session:
     idle_end_ns: int | None = None
     client_bias: ClientBias | None = None
     notes: tuple[str, ...] = ()
+    memory_readings: tuple[MemoryReading, ...] = ()
+    memory_reason: str | None = None  # why there are no readings at several context sizes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,6 +304,10 @@ class GpuSample:
     power_w: float | None
     energy_j: float | None  # counter since the driver was loaded
     temperature_c: float | None
+    sm_clock_hz: float | None = None
+    memory_clock_hz: float | None = None
+    throttle_reasons: tuple[str, ...] = ()
+    other_processes: int | None = None  # on this GPU, beside the server's own; `None` where process ids do not match
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,6 +323,7 @@ class TelemetrySample:
     server_cpu_s: float | None  # CPU time since its start
     package_energy_j: float | None  # RAPL counter, wrap-around removed
     gpus: tuple[GpuSample, ...]
+    own_cpu_s: float | None = None  # of the sampling process itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

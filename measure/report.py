@@ -8,7 +8,7 @@ from rich.table import Table
 from measure.progress import LevelProgress
 from planner.console import log
 from planner.distribution import P99_MIN_COUNT, Distribution
-from planner.profile import LevelSummary, Profile
+from planner.profile import LevelSummary, Memory, Profile
 from planner.units import BYTES_PER_KIB, MILLISECONDS_PER_SECOND
 
 
@@ -119,6 +119,8 @@ def facts_table(profile: Profile) -> Table:
     if memory.kv_bytes_per_token is not None:
         peak += f"; KV cache {memory.kv_bytes_per_token / BYTES_PER_KIB:.1f} KiB per token"
     table.add_row("memory", peak)
+    if memory.loaded_gib is not None and memory.kv_cache_gib is not None:
+        table.add_row("  after loading", _memory_parts(memory))
     power = missing.get("power", "-")
     if profile.power is not None:
         power = f"idle {profile.power.idle_w:.0f} W, loaded {profile.power.loaded_w:.0f} W ({profile.power.scope})"
@@ -141,6 +143,16 @@ def facts_table(profile: Profile) -> Table:
     if profile.provenance.is_synthetic:
         table.add_row("weights", "synthetic, random: speed and memory are real, the text is meaningless")
     return table
+
+
+def _memory_parts(memory: Memory) -> str:
+    parts = [f"KV cache {memory.kv_cache_gib:.3f}"]
+    if memory.weights_gib is not None and memory.overhead_gib is not None:
+        parts = [f"weights {memory.weights_gib:.3f}", *parts, f"rest {memory.overhead_gib:.3f}"]
+    text = f"{memory.loaded_gib:.3f} GiB: {', '.join(parts)}"
+    if memory.kv_bytes_per_token_measured is not None:
+        text += f"; measured {memory.kv_bytes_per_token_measured / BYTES_PER_KIB:.1f} KiB of cache per token"
+    return text
 
 
 def _client_health(profile: Profile) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import uvloop
 
 from measure.host import host_facts
+from measure.memory_probe import first_reading, probe_session
 from measure.profile import build_profile
 from measure.progress import Progress
 from measure.records import SCHEMA_VERSION, Plan, RunInfo, Session, TargetInfo
@@ -65,6 +66,8 @@ def _measure(run: RunDirectory, info: RunInfo, progress: Progress) -> Profile:
                 started_ns=time.monotonic_ns(),
                 engine=server.facts,
                 host=host_facts(),
+                memory_readings=first_reading(info.target, server.facts),
+                memory_reason="the run ended before the engine was loaded at other context sizes",
             )
             run.write_info(info)
             run.update_session(session)
@@ -75,6 +78,8 @@ def _measure(run: RunDirectory, info: RunInfo, progress: Progress) -> Profile:
             ):
                 sweep = SweepRunner(run=run, session=session, server=server, writer=writer, progress=progress)
                 runner.run(sweep.run(started_s))
+        if info.target.kind == "gguf":
+            probe_session(run, progress)
     except EngineError as error:
         if not run.read_levels():
             raise

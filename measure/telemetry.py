@@ -16,65 +16,19 @@ from select import select
 
 import orjson
 import psutil
-import pynvml
 
 from measure.embedded import end_with_parent
-from measure.records import GpuSample, Sensors, TelemetrySample
+from measure.gpu import GpuReader
+from measure.records import Sensors, TelemetrySample
 from measure.rundir import cut_half_line
-from planner.units import BYTES_PER_GIB, MILLIWATTS_PER_WATT
+from planner.units import BYTES_PER_GIB
 
 INTERVAL_S = 0.5
-_PSS_EVERY = 8
+_PSS_EVERY = 20
+"""The kernel walks all pages of a process for its PSS: some 5 ms of CPU for every GiB."""
+_CHILDREN_EVERY = 10
 _POWERCAP = Path("/sys/class/powercap")
 _MICROJOULES_PER_JOULE = 1e6
-_MILLIJOULES_PER_JOULE = 1e3
-
-
-class GpuReader:
-    """NVML, or nothing with a reason in `missing`. Energy and power cover the whole board, not one process."""
-
-    def __init__(self) -> None:
-        self.missing: dict[str, str] = {}
-        self.handles: list[object] = []
-        try:
-            pynvml.nvmlInit()
-            self.handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        except pynvml.NVMLError as error:
-            self.missing["gpu"] = f"no NVIDIA driver library answers on this machine ({error})"
-        self.names = tuple(str(pynvml.nvmlDeviceGetName(handle)) for handle in self.handles)
-        self.totals_gib = tuple(pynvml.nvmlDeviceGetMemoryInfo(h).total / BYTES_PER_GIB for h in self.handles)
-        if self.handles and self._read(pynvml.nvmlDeviceGetTotalEnergyConsumption, self.handles[0]) is None:
-            self.missing["gpu_energy_j"] = "this GPU has no energy counter"
-
-    def sample(self) -> tuple[GpuSample, ...]:
-        return tuple(self._sample(index, handle) for index, handle in enumerate(self.handles))
-
-    def _sample(self, index: int, handle: object) -> GpuSample:
-        power_mw = self._read(pynvml.nvmlDeviceGetPowerUsage, handle)
-        energy_mj = self._read(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
-        try:
-            utilisation = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
-        except pynvml.NVMLError:
-            utilisation = None
-        try:
-            temperature = float(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU))
-        except pynvml.NVMLError:
-            temperature = None
-        return GpuSample(
-            index=index,
-            memory_used_gib=pynvml.nvmlDeviceGetMemoryInfo(handle).used / BYTES_PER_GIB,
-            utilisation_frac=utilisation,
-            power_w=None if power_mw is None else power_mw / MILLIWATTS_PER_WATT,
-            energy_j=None if energy_mj is None else energy_mj / _MILLIJOULES_PER_JOULE,
-            temperature_c=temperature,
-        )
-
-    @staticmethod
-    def _read(getter: object, handle: object) -> float | None:
-        try:
-            return float(getter(handle))  # type: ignore[operator]
-        except pynvml.NVMLError:
-            return None
 
 
 class PackageEnergyReader:
@@ -111,10 +65,12 @@ class PackageEnergyReader:
 
 
 class ServerReader:
-    """Memory and CPU time of a process and all its children."""
+    """Memory and CPU time of a process and all its children. The list of children is renewed every five seconds."""
 
     def __init__(self, pid: int | None) -> None:
         self._process: psutil.Process | None = None
+        self._tree: list[psutil.Process] = []
+        self._number = 0
         if pid is not None:
             try:
                 self._process = psutil.Process(pid)
@@ -122,14 +78,22 @@ class ServerReader:
                 self._process = None
         self.missing = {} if self._process else {"server": "the server's process is not known on this machine"}
 
-    def sample(self, *, with_pss: bool) -> tuple[float | None, float | None, float | None]:
-        """RSS [GiB], PSS [GiB], CPU time since start [s]."""
+    @property
+    def pids(self) -> frozenset[int]:
+        return frozenset(process.pid for process in self._tree)
+
+    def sample(self) -> tuple[float | None, float | None, float | None]:
+        """RSS [GiB], PSS [GiB] where it is this sample's turn, CPU time since start [s]."""
         if self._process is None:
             return None, None, None
+        with_pss = self._number % _PSS_EVERY == 0
         rss = pss = cpu_s = 0.0
         has_pss = with_pss
         try:
-            for process in (self._process, *self._process.children(recursive=True)):
+            if self._number % _CHILDREN_EVERY == 0:
+                self._tree = [self._process, *self._process.children(recursive=True)]
+            self._number += 1
+            for process in self._tree:
                 rss += process.memory_info().rss
                 times = process.cpu_times()
                 cpu_s += times.user + times.system
@@ -138,6 +102,7 @@ class ServerReader:
                     has_pss = has_pss and value is not None
                     pss += value or 0.0
         except psutil.Error:
+            self._number = 0  # a child ended: look again
             return None, None, None
         return rss / BYTES_PER_GIB, pss / BYTES_PER_GIB if has_pss else None, cpu_s
 
@@ -181,10 +146,9 @@ def main() -> None:
     psutil.cpu_percent()
     with open(options["path"], "ab", buffering=0) as file:
         file.write(orjson.dumps(sensors, option=orjson.OPT_APPEND_NEWLINE))
-        number = 0
         next_s = time.monotonic()
         while True:
-            rss_gib, pss_gib, cpu_s = server.sample(with_pss=number % _PSS_EVERY == 0)
+            rss_gib, pss_gib, cpu_s = server.sample()
             sample = TelemetrySample(
                 t_ns=time.monotonic_ns(),
                 host_cpu_frac=psutil.cpu_percent() / 100,
@@ -194,10 +158,10 @@ def main() -> None:
                 server_pss_gib=pss_gib,
                 server_cpu_s=cpu_s,
                 package_energy_j=package.sample(),
-                gpus=gpus.sample(),
+                gpus=gpus.sample(server.pids),
+                own_cpu_s=time.process_time(),
             )
             file.write(orjson.dumps(sample, option=orjson.OPT_APPEND_NEWLINE))
-            number += 1
             next_s += INTERVAL_S
             readable, _, _ = select([0], [], [], max(0.0, next_s - time.monotonic()))
             if readable and not os.read(0, 4096):

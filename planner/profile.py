@@ -105,6 +105,25 @@ class StepTimeFit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WindowEnergy:
+    """Energy over exactly one steady window, by the device's counter and by the trapezoid rule over power samples.
+
+    `scope` names what it covers: all GPUs' boards, the CPU packages, or the whole node; scopes are never added up.
+    `disagreement_frac` is the difference over the counter's figure; above 0.05 the level is noted.
+    """
+
+    scope: Literal["gpu", "cpu-package", "node"]
+    counter_j: float | None
+    trapezoid_j: float | None
+    disagreement_frac: float | None
+
+    @property
+    def energy_j(self) -> float:
+        """By the counter, else by the trapezoid rule."""
+        return self.counter_j if self.counter_j is not None else self.trapezoid_j or 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LevelSummary:
     """One load level of one shape, over its steady window. The JSON of `breakeven measure --json` is a list of these.
 
@@ -132,17 +151,29 @@ class LevelSummary:
     failures: dict[str, int]
     client_cpu_frac: float | None  # of one core
     client_lag_s: Distribution | None  # intended start to socket write
+    energy: tuple[WindowEnergy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Where the server's memory goes, in GiB; scope says whose memory it is."""
+    """Where the server's memory goes, in GiB; scope says whose memory it is.
+
+    `kv_bytes_per_token` is the architecture's arithmetic, `kv_bytes_per_token_measured` the slope of what the engine
+    allocated over its context size. After loading, `loaded_gib = weights_gib + kv_cache_gib + overhead_gib`;
+    `headroom_gib` is what the machine, or its GPUs, had left at the fullest moment of the run.
+    """
 
     scope: Literal["process", "gpu"]
     weights_file_gib: float | None
     kv_bytes_per_token: float | None
     peak_gib: float | None
     available_gib: float | None
+    kv_bytes_per_token_measured: float | None = None
+    loaded_gib: float | None = None
+    weights_gib: float | None = None
+    kv_cache_gib: float | None = None
+    overhead_gib: float | None = None
+    headroom_gib: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

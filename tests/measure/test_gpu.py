@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from measure.telemetry import GpuReader
+from measure.gpu import GpuReader
 from planner.units import BYTES_PER_GIB
 
 _MIB = 1024**2
