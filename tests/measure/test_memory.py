@@ -1,4 +1,4 @@
-"""Memory explained: hand-worked readings, and the real engine against the file's size and the arithmetic of its shape."""
+"""Memory explained: readings worked by hand, and the real engine against file size and arithmetic."""
 
 from dataclasses import replace
 from pathlib import Path
