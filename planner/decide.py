@@ -16,15 +16,16 @@ from planner.finance import monthly_rate
 from planner.fleet import week_of
 from planner.hybrid import best_hybrid, best_staged
 from planner.inputs import Excluded, PlanInputs
+from planner.memory_fit import memory_shortfall
 from planner.options import ApiOption, Frame, Option, OptionKind, OwnOption, RentOption
 from planner.overflow import with_overflow
 from planner.plan import OptionResult, Plan, Verdict
 from planner.profile import Profile
 from planner.results import investment, option_result, price_row, rank
 from planner.risk import assess
-from planner.scenario import Scenario
+from planner.scenario import Machine, Scenario
 from planner.sensitivity import TornadoBar, tornado
-from planner.units import SECONDS_PER_DAY
+from planner.units import BYTES_PER_GB, BYTES_PER_GIB, SECONDS_PER_DAY
 from planner.verdict import make_verdict
 from planner.vetoes import questions, vetoes
 from planner.wording import describe, usd
@@ -170,13 +171,31 @@ def _candidates(inputs: PlanInputs, curves: Curves) -> tuple[list[Option], list[
     for kind, machines in ((OptionKind.RENT, candidates.rent), (OptionKind.OWN, candidates.own)):
         for machine in (machine for machine in machines if machine.offer not in out):
             curve = curves[inputs.profile_key(machine)]
-            if isinstance(curve, Shortfall):
+            short = _memory_shortfall(inputs, machine)
+            if short is not None:
+                excluded.append(Excluded(id=machine.offer, kind=kind, reason=_said(short)))
+            elif isinstance(curve, Shortfall):
                 excluded.append(Excluded(id=machine.offer, kind=kind, reason=_said(curve)))
             elif kind is OptionKind.RENT:
                 options.append(RentOption(id=machine.offer, offer=inputs.rentals[machine.offer], curve=curve))
             else:
                 options.append(OwnOption(id=machine.offer, offer=inputs.purchases[machine.offer], curve=curve))
     return options, excluded
+
+
+def _memory_shortfall(inputs: PlanInputs, machine: Machine) -> Shortfall | None:
+    """Whether the offer's memory holds the replicas that the scenario puts on it: of its cards, or of the machine."""
+    offer = inputs.rentals.get(machine.offer) or inputs.purchases[machine.offer]
+    profile = inputs.profiles[inputs.profile_key(machine)]
+    card = inputs.cards.get(offer.accelerator or "")
+    gib = offer.ram_gib if card is None else card.memory_gb * offer.accelerators * BYTES_PER_GB / BYTES_PER_GIB
+    longest = int((inputs.workload.input_tokens + inputs.workload.output_tokens).max())
+    return memory_shortfall(
+        profile,
+        available_gib=gib,
+        replicas=machine.replicas_per_machine.mid,
+        longest_request_tokens=min(longest, profile.limits.context_tokens),
+    )
 
 
 def _said(shortfall: Shortfall) -> str:
