@@ -92,12 +92,9 @@ def other_processes(
 
 
 def _processes(handle: object) -> list[tuple[int, int | None]] | None:
-    """(process id, bytes) of everything that computes or draws on the GPU."""
+    """(process id, bytes) of everything that computes on the GPU; a desktop that only draws does not count."""
     computing = _ask(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
-    drawing = _ask(pynvml.nvmlDeviceGetGraphicsRunningProcesses, handle)
-    if computing is None and drawing is None:
-        return None
-    return list({p.pid: (p.pid, p.usedGpuMemory) for p in (*(drawing or ()), *(computing or ()))}.values())
+    return None if computing is None else [(process.pid, process.usedGpuMemory) for process in computing]
 
 
 def _ask(getter: Callable[..., Any], *arguments: object) -> Any:

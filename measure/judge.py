@@ -1,10 +1,12 @@
 """What a level's own requests cannot tell: whether the client or other processes distorted it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from measure.gpu import POWER_CAP
 from measure.records import ClientBias, LevelRecord, RunInfo, Sensors, Session, TelemetrySample
 from measure.sweep import QUICK_PLAN
 from planner.profile import LevelSummary
@@ -13,6 +15,8 @@ from planner.units import MILLISECONDS_PER_SECOND, NANOSECONDS_PER_SECOND
 MAX_BIAS_S = 0.0015
 MAX_BIAS_FRAC = 0.05
 MAX_OTHER_CORES = 0.25
+MAX_THROTTLED_FRAC = 0.05
+MAX_TELEMETRY_FRAC = 0.01
 
 
 def judge_levels(
@@ -29,7 +33,7 @@ def judge_levels(
     """
     biases = {session.session: session.client_bias for session in info.sessions}
     reasons = [
-        [*_bias_reasons(summary, biases.get(level.session)), *_contention_reasons(level, samples, sensors)]
+        [*_bias_reasons(summary, biases.get(level.session)), *_machine_reasons(level, samples, sensors)]
         for level, summary in zip(levels, summaries, strict=True)
     ]
     undisturbed = [summary for summary, why in zip(summaries, reasons, strict=True) if not why]
@@ -57,11 +61,22 @@ def _bias_reasons(summary: LevelSummary, bias: ClientBias | None) -> list[str]:
     return [f"the load client itself adds {bias_ms:.1f} ms to a TTFT of {ttft_ms:.1f} ms"]
 
 
-def _contention_reasons(
-    level: LevelRecord, samples: Sequence[TelemetrySample], sensors: Sequence[Sensors]
-) -> list[str]:
+def _machine_reasons(level: LevelRecord, samples: Sequence[TelemetrySample], sensors: Sequence[Sensors]) -> list[str]:
     cores = _other_cores(level, samples, sensors)
-    return [f"other processes used {cores:.1f} cores"] if cores is not None and cores > MAX_OTHER_CORES else []
+    reasons = [f"other processes used {cores:.1f} cores"] if cores is not None and cores > MAX_OTHER_CORES else []
+    return reasons + _gpu_reasons([s for s in samples if level.window_start_ns <= s.t_ns <= level.window_end_ns])
+
+
+def _gpu_reasons(inside: Sequence[TelemetrySample]) -> list[str]:
+    """Slowed clocks and company on a GPU. A power cap is how a GPU under load normally runs, and no reason."""
+    slowed = Counter(why for s in inside for why in {w for gpu in s.gpus for w in gpu.throttle_reasons} - {POWER_CAP})
+    reasons = [
+        f"a GPU was slowed down for {count / len(inside):.0%} of the time ({why})"
+        for why, count in slowed.items()
+        if count > MAX_THROTTLED_FRAC * len(inside)
+    ]
+    others = max((gpu.other_processes or 0 for s in inside for gpu in s.gpus), default=0)
+    return [*reasons, f"{others} other process(es) held a GPU"] if others else reasons
 
 
 def _other_cores(level: LevelRecord, samples: Sequence[TelemetrySample], sensors: Sequence[Sensors]) -> float | None:
@@ -90,3 +105,12 @@ def bias_note(session: Session) -> list[str]:
         f"the load client on a null server with {bias.streams} streams: "
         f"TTFT {ttft_ms:+.2f} ms, ITL {bias.itl_error_frac:+.2%}"
     ]
+
+
+def telemetry_note(samples: Sequence[TelemetrySample]) -> list[str]:
+    """The sampling process's own use of a core, where it is more than it should be."""
+    spent = [(sample.t_ns, sample.own_cpu_s) for sample in samples if sample.own_cpu_s is not None]
+    if len(spent) < 2 or spent[-1][0] <= spent[0][0]:
+        return []
+    frac = (spent[-1][1] - spent[0][1]) / ((spent[-1][0] - spent[0][0]) / NANOSECONDS_PER_SECOND)
+    return [f"telemetry itself used {frac:.1%} of a core"] if frac > MAX_TELEMETRY_FRAC else []

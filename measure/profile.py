@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from measure.endpoint import parse_endpoint
 from measure.energy import energy_notes, energy_of_level, power_of_run
-from measure.judge import bias_note, judge_levels
+from measure.judge import bias_note, judge_levels, telemetry_note
 from measure.memory import memory_of_run
 from measure.records import EngineFacts, LevelRecord, RequestRecord, RunInfo, Sensors, TelemetrySample
 from measure.summary import NO_REQUEST_ENDED, summarise_level
@@ -60,6 +60,7 @@ def build_profile(
         missing["load_time_s"] = "the server was running already"
     engine = session.engine
     notes = [*engine.notes, *session.notes, *warnings, *bias_note(session), *energy_notes(summaries)]
+    notes += telemetry_note(own.get(session.session, ()))
     notes += [f"{skipped.level}: {skipped.reason}" for skipped in info.skipped]
     notes += [f"{s.shape} at {s.target:g}: {'; '.join(s.invalid_reasons)}" for s in summaries if not s.valid]
     return Profile(

@@ -24,8 +24,10 @@ from measure.rundir import cut_half_line
 from planner.units import BYTES_PER_GIB
 
 INTERVAL_S = 0.5
-_PSS_EVERY = 20
-"""The kernel walks all pages of a process for its PSS: some 5 ms of CPU for every GiB."""
+_PSS_EVERY_S = 10.0
+_PSS_COST_FRAC = 0.003
+"""The kernel walks all pages of a process for its PSS, 0.17 s of CPU for 9 GiB: read it so rarely that it costs no more
+than this share of a core."""
 _CHILDREN_EVERY = 10
 _POWERCAP = Path("/sys/class/powercap")
 _MICROJOULES_PER_JOULE = 1e6
@@ -71,6 +73,7 @@ class ServerReader:
         self._process: psutil.Process | None = None
         self._tree: list[psutil.Process] = []
         self._number = 0
+        self._pss_due_s = time.monotonic()
         if pid is not None:
             try:
                 self._process = psutil.Process(pid)
@@ -86,7 +89,8 @@ class ServerReader:
         """RSS [GiB], PSS [GiB] where it is this sample's turn, CPU time since start [s]."""
         if self._process is None:
             return None, None, None
-        with_pss = self._number % _PSS_EVERY == 0
+        with_pss = time.monotonic() >= self._pss_due_s
+        started_s = time.process_time()
         rss = pss = cpu_s = 0.0
         has_pss = with_pss
         try:
@@ -104,6 +108,9 @@ class ServerReader:
         except psutil.Error:
             self._number = 0  # a child ended: look again
             return None, None, None
+        if with_pss:
+            cost_s = time.process_time() - started_s
+            self._pss_due_s = time.monotonic() + max(_PSS_EVERY_S, cost_s / _PSS_COST_FRAC)
         return rss / BYTES_PER_GIB, pss / BYTES_PER_GIB if has_pss else None, cpu_s
 
 

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from measure.gpu import GpuReader
+from measure.gpu import GpuReader, throttle_reasons
 from planner.units import BYTES_PER_GIB
 
 _MIB = 1024**2
@@ -22,6 +22,18 @@ def test_memory_power_and_temperature_agree_with_nvidia_smi() -> None:
         assert sample.memory_used_gib == pytest.approx(memory_mib * _MIB / BYTES_PER_GIB, abs=0.5)
         assert sample.power_w == pytest.approx(power_w, rel=0.3, abs=15)
         assert sample.temperature_c == pytest.approx(temperature_c, abs=5)
+
+
+@pytest.mark.gpu
+def test_clocks_and_throttling_agree_with_nvidia_smi() -> None:
+    query = "--query-gpu=clocks.sm,clocks.mem,clocks_throttle_reasons.active"
+    command = ["nvidia-smi", query, "--format=csv,noheader,nounits"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    for sample, line in zip(GpuReader().sample(), said, strict=True):
+        sm_mhz, memory_mhz, mask = line.split(",")
+        assert sample.sm_clock_hz == pytest.approx(float(sm_mhz) * 1e6, rel=0.3)
+        assert sample.memory_clock_hz == pytest.approx(float(memory_mhz) * 1e6, rel=0.3)
+        assert sample.throttle_reasons == throttle_reasons(int(mask, 16))
 
 
 @pytest.mark.gpu
