@@ -1,16 +1,24 @@
-"""`breakeven profile`."""
+"""`breakeven profile`: a run of our own computed again, or another tool's result made into a profile."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from measure.report import print_profile
-from measure.rundir import PROFILE_FILE
+from measure.report import print_import, print_profile
+from measure.rundir import PROFILE_FILE, RUN_FILE
 from measure.session import write_profile
 from planner.console import emit_json, log, out
-from planner.profile import Profile
+from planner.errors import InputError
+from planner.imports.build import Imported, import_results
+from planner.imports.document import MAX_BYTES, read_document
+from planner.imports.registry import reader_of
+from planner.profile import Profile, dump_profile
+
+MAX_FILES = 2000
+_SUFFIXES = (".json", ".jsonl", ".csv", ".gz")
 
 
 def register(app: typer.Typer) -> None:
@@ -19,19 +27,41 @@ def register(app: typer.Typer) -> None:
 
 
 def profile(
-    run_directory: Annotated[
-        Path, typer.Argument(metavar="RUN_DIR", help="A directory that `breakeven measure` wrote.")
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN_DIR|FILE...",
+            help="A directory that `breakeven measure` wrote; or results of another tool, as files or their directory.",
+        ),
     ],
+    directory: Annotated[
+        Path | None, typer.Option("--out", help="Directory for an imported profile; runs/<time> if not given.")
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="WORDS", help="Of several deployments in the files, the one so named.")
+    ] = None,
+    slots: Annotated[
+        int | None, typer.Option(min=1, help="The imported engine has so many slots (llama.cpp, Ollama).")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the levels as one JSON object.")] = False,
 ) -> None:
-    """Compute the profile again from the raw records of a run.
+    """Compute the profile of a run again, or import guidellm, aiperf, vLLM, SGLang, llama-bench ... results.
 
-    Example: breakeven profile runs/20261120-120000
+    Example: breakeven profile guidellm-8to1.json guidellm-1to1.json guidellm-1to8.json --out runs/imported
     """
-    result, dropped = write_profile(run_directory)
-    for line in dropped:
-        log.print(f"  {line}", style="yellow", markup=False)
-    show_profile(result, run_directory, as_json=json)
+    if len(paths) == 1 and _is_own_run(paths[0]):
+        if directory or only or slots:
+            raise InputError(f"{paths[0]} is a run of our own; --out, --only and --slots are for imported files")
+        result, dropped = write_profile(paths[0])
+        for line in dropped:
+            log.print(f"  {line}", style="yellow", markup=False)
+        show_profile(result, paths[0], as_json=json)
+        return
+    files, is_search = _files(paths)
+    imported = import_results(
+        {str(path): _content(path) for path in files}, only=only, slots=slots, skip_foreign=is_search
+    )
+    _show_import(imported, directory, as_json=json)
 
 
 def show_profile(result: Profile, directory: Path, *, as_json: bool, already_said: Collection[str] = ()) -> None:
@@ -42,3 +72,71 @@ def show_profile(result: Profile, directory: Path, *, as_json: bool, already_sai
         emit_json({"run_dir": str(directory), "profile": str(profile_file), "levels": result.levels})
     else:
         out.print(f"profile: {profile_file}", markup=False)
+
+
+def _show_import(imported: Imported, directory: Path | None, *, as_json: bool) -> None:
+    print_import(imported)
+    written = None
+    if imported.profile is not None:
+        directory = directory or Path("runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        written = directory / PROFILE_FILE
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            written.write_bytes(dump_profile(imported.profile))
+        except OSError as error:
+            raise InputError(f"cannot write {written}: {error.strerror}; choose another place with --out") from None
+    if as_json:
+        emit_json(
+            {
+                "tool": imported.tool,
+                "subject": imported.subject,
+                "profile": None if written is None else str(written),
+                "not_plannable": imported.not_plannable,
+                "levels": imported.levels,
+                "files": imported.files,
+                "notes": imported.notes,
+            }
+        )
+    elif written is not None:
+        out.print(f"profile: {written}", markup=False)
+    else:
+        out.print(f"no profile: {imported.not_plannable}", markup=False)
+
+
+def _is_own_run(path: Path) -> bool:
+    """A directory whose `run.json` is ours; servebench names its file so too. What is missing is said by the reader."""
+    run_file = path / RUN_FILE
+    if not path.is_dir():
+        return not path.exists()
+    if not run_file.is_file():
+        return not any(path.iterdir())
+    try:
+        return reader_of(read_document(str(run_file), _content(run_file))) is None
+    except InputError:
+        return True
+
+
+def _files(paths: Sequence[Path]) -> tuple[list[Path], bool]:
+    """The files to read, and whether some were found in a directory, where foreign files may lie beside."""
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            files += sorted(p for p in path.rglob("*") if p.is_file() and p.suffix in _SUFFIXES)
+        else:
+            files.append(path)
+    if not files:
+        raise InputError(
+            f"{paths[0]} holds no {', '.join(_SUFFIXES)} file; give the results that a load generator wrote"
+        )
+    if len(files) > MAX_FILES:
+        raise InputError(f"these are {len(files)} files and {MAX_FILES} can be read; give those of one sweep")
+    return files, any(path.is_dir() for path in paths)
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file, of a too large one just enough to see that it is."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; give a run directory or a result file") from None

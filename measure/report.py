@@ -1,14 +1,15 @@
 """What a person at a terminal sees: the progress of a measurement, and its results as tables."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from rich import box
 from rich.table import Table
 
 from measure.progress import LevelProgress
 from planner.console import log
-from planner.distribution import P99_MIN_COUNT, Distribution
-from planner.profile import LevelSummary, Memory, Profile
+from planner.distribution import P99_MIN_COUNT
+from planner.imports.build import Imported
+from planner.profile import LevelSummary, Memory, Profile, Statistics
 from planner.units import BYTES_PER_KIB, MILLISECONDS_PER_SECOND
 
 
@@ -61,14 +62,14 @@ def _ms(seconds: float) -> str:
     return f"{milliseconds:.0f}" if milliseconds >= 100 else f"{milliseconds:#.3g}"
 
 
-def _spread(distribution: Distribution | None) -> str:
-    """Mean and p95, in milliseconds."""
-    if distribution is None:
+def _spread(sample: Statistics | None) -> str:
+    """Mean and p95, in milliseconds; imported levels may have no p95."""
+    if sample is None:
         return "-"
-    return f"{_ms(distribution.mean)}/{_ms(distribution.p95)}"
+    return f"{_ms(sample.mean)}/{'-' if sample.p95 is None else _ms(sample.p95)}"
 
 
-def levels_table(profile: Profile) -> Table:
+def levels_table(levels: Sequence[LevelSummary]) -> Table:
     """Throughput and latency of every level, with unit and spread; invalid levels in yellow and marked as such.
 
     A level in which no request ended has no figures, only dashes.
@@ -85,20 +86,21 @@ def levels_table(profile: Profile) -> Table:
         "TPOT [ms]\nmean/p95",
     ):
         table.add_column(name, justify="right", no_wrap=True)
-    for level in profile.levels:
+    for level in levels:
         tokens = "-"
-        if level.input_tokens and level.output_tokens:
-            tokens = f"{level.input_tokens.mean:.0f}:{level.output_tokens.mean:.0f}"
-        has_ended = level.ttft_s is not None
+        inputs, outputs, ttft = (level.known(name) for name in ("input_tokens", "output_tokens", "ttft_s"))
+        if inputs and outputs:
+            tokens = f"{inputs.mean:.0f}:{outputs.mean:.0f}"
+        has_ended = ttft is not None
         table.add_row(
             level.shape if level.valid else f"{level.shape}\n  invalid",
             f"{level.achieved_concurrency:.2g}",
             tokens,
-            str(level.ttft_s.count if level.ttft_s else 0),
+            "0" if ttft is None else "-" if ttft.count is None else str(ttft.count),
             f"{level.output_tokens_per_s:.1f}" if has_ended else "-",
             f"{level.requests_per_s:.2f}" if has_ended else "-",
-            _spread(level.ttft_s),
-            _spread(level.tpot_s),
+            _spread(ttft),
+            _spread(level.known("tpot_s")),
             style=None if level.valid else "yellow",
         )
     return table
@@ -166,9 +168,22 @@ def _client_health(profile: Profile) -> str:
 
 def print_profile(profile: Profile, *, already_said: Collection[str] = ()) -> None:
     """The tables of a profile, on standard error, and every note that a reader should know and has not seen yet."""
-    log.print(levels_table(profile))
+    log.print(levels_table(profile.levels))
     log.print(facts_table(profile))
     for note in profile.provenance.notes:
         if note in already_said:
             continue
+        log.print(f"  note: {note}", style="dim", markup=False)
+
+
+def print_import(imported: Imported) -> None:
+    """The levels of another tool's files and what to know of its figures, on standard error."""
+    log.print(levels_table(imported.levels))
+    fit = imported.profile.fit if imported.profile is not None else None
+    if fit is not None and fit.held_out_tpot_error_frac is not None:
+        ttft = "" if fit.held_out_ttft_error_frac is None else f", TTFT {fit.held_out_ttft_error_frac:.0%}"
+        log.print(
+            f"  model error: TPOT {fit.held_out_tpot_error_frac:.0%}{ttft} on points left out ({fit.points} points)"
+        )
+    for note in imported.notes:
         log.print(f"  note: {note}", style="dim", markup=False)

@@ -67,7 +67,7 @@ class SweepRunner:
     async def run(self, started_s: float) -> None:
         plan = self._plan
         if plan.budget_s is not None:
-            spent_s = sum(summary.window_s for summary in self._finished.values())
+            spent_s = sum(summary.window_s or 0.0 for summary in self._finished.values())
             self._deadline_s = started_s + max(plan.budget_s - spent_s, plan.budget_s / 10)
         client = LoadClient(self._server.endpoint, timeout_s=_REQUEST_TIMEOUT_S)
         flusher = asyncio.get_running_loop().create_task(self._flush_forever())

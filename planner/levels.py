@@ -125,7 +125,7 @@ def fit_levels(points: Sequence[LoadPoint], *, limits: EngineLimits = UNBOUNDED)
     Raises `InputError` where `fit_step_time` does.
     """
     step_time = fit_step_time(points, limits=limits, seed=0, posterior_size=0).step_time
-    running = _running_limits(points)
+    running = running_limits(points)
     model = LevelModel(
         step_time=step_time,
         limits=limits,
@@ -180,7 +180,7 @@ def _least_absolute(rows: Floats, measured: Floats) -> Floats:
     return terms
 
 
-def _running_limits(points: Sequence[LoadPoint]) -> dict[tuple[float, float], float]:
+def running_limits(points: Sequence[LoadPoint]) -> dict[tuple[float, float], float]:
     """Per shape how many sequences ran at most, not fewer than at the level below; infinite without a queue at the top.
 
     1024 in flight with a surplus of 10 s in a life of 40 s: 768 ran.

@@ -4,7 +4,7 @@ import csv
 import json
 import re
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,19 @@ class LevelTable:
     left_out: tuple[BadRow, ...]
 
 
+def shapes_of(points: Sequence[LoadPoint]) -> list[LoadPoint]:
+    """One point for each prompt:output shape; lengths within a fifth are one shape, as random lengths scatter."""
+    shapes: list[LoadPoint] = []
+    for p in points:
+        if not any(_near(p.input_tokens, q.input_tokens) and _near(p.output_tokens, q.output_tokens) for q in shapes):
+            shapes.append(p)
+    return shapes
+
+
+def _near(a: float, b: float) -> bool:
+    return max(a, b) <= 1.2 * min(a, b)
+
+
 def is_request_log(path: Path) -> bool:
     """Whether the file looks like a log of single requests rather than a table of level means."""
     return path.suffix in (".jsonl", ".json")
@@ -79,6 +92,11 @@ def read_level_table(path: Path) -> LevelTable:
             rows = list(reader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the measurements {path}: {error}; give a CSV or JSONL file") from None
+    return level_table(rows)
+
+
+def level_table(rows: Sequence[Mapping[str, str]]) -> LevelTable:
+    """The deployments in the rows of such a table; row 0 stands in line 2 of the file."""
     seen: set[tuple[object, ...]] = set()
     means: dict[tuple[str, ...], dict[tuple[float, float, float], list[tuple[float, float]]]] = {}
     dates: dict[tuple[str, ...], str] = {}

@@ -4,7 +4,7 @@ A profile is computed from raw records by `measure.profile` (or imported from an
 knows about speed. Every figure is a measurement or `None`; reasons for `None` stand in `Profile.missing`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Literal
@@ -124,12 +124,41 @@ class WindowEnergy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """What another tool states of a sample that it does not pass on; `None` where it says nothing."""
+
+    mean: float
+    count: int | None = None
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    max: float | None = None
+
+    @property
+    def distribution(self) -> Distribution | None:
+        """The same as a `Distribution`, where nothing is missing."""
+        if None in (self.count, self.p50, self.p95, self.p99, self.max):
+            return None
+        return Distribution(
+            count=self.count or 0,
+            mean=self.mean,
+            p50=self.p50 or 0.0,
+            p95=self.p95 or 0.0,
+            p99=self.p99 or 0.0,
+            max=self.max or 0.0,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LevelSummary:
     """One load level of one shape, over its steady window. The JSON of `breakeven measure --json` is a list of these.
 
     `target` is the concurrency (closed loop) or the offered rate per second (open loop). TTFT runs from the socket
     write to the first content; TPOT is (last - first content) / (tokens - 1) per request; ITL pools the gaps
     between tokens; E2E ends at the last content. `None` distributions: no request succeeded, or none had two tokens.
+
+    A level that was imported from another tool may know less: `window_s` is then `None`, and a sample of which the tool
+    states only some figures stands in `stated` by the name of its field (`ttft_s`, ...), its distribution being `None`.
     """
 
     shape: str
@@ -137,7 +166,7 @@ class LevelSummary:
     target: float
     valid: bool
     invalid_reasons: tuple[str, ...]
-    window_s: float
+    window_s: float | None
     achieved_concurrency: float
     requests_per_s: float
     input_tokens_per_s: float
@@ -152,6 +181,16 @@ class LevelSummary:
     client_cpu_frac: float | None  # of one core
     client_lag_s: Distribution | None  # intended start to socket write
     energy: tuple[WindowEnergy, ...] = ()
+    stated: dict[str, Statistics] = field(default_factory=dict)
+
+    def known(self, name: Literal["input_tokens", "output_tokens", "ttft_s", "tpot_s", "e2e_s"]) -> Statistics | None:
+        """All that is known of a sample: of its whole distribution, or what a tool states of it."""
+        whole: Distribution | None = getattr(self, name)
+        if whole is None:
+            return self.stated.get(name)
+        return Statistics(
+            mean=whole.mean, count=whole.count, p50=whole.p50, p95=whole.p95, p99=whole.p99, max=whole.max
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +236,17 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """A result of another tool that a profile was made from. `None`: the file does not say."""
+
+    tool: str
+    tool_version: str | None
+    file: str
+    sha256: str
+    measured_at: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """Where the figures come from and how to repeat them."""
 
@@ -210,6 +260,7 @@ class Provenance:
     is_synthetic: bool  # random weights: speed and memory are real, text is not
     seed: int
     notes: tuple[str, ...] = ()
+    files: tuple[SourceFile, ...] = ()  # of an imported profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
