@@ -18,10 +18,8 @@ SLOTS, CONTEXT_TOKENS = 2, 8192
 
 
 def main() -> None:
-    print(
-        "| model | weights, file / mapped [GiB] | KV cache, arithmetic / measured [bytes/token] | rest [GiB] | load [s] |"
-    )
-    print("|---|---|---|---|---|")
+    columns = ("model", "weights, file / mapped [GiB]", "KV cache, arithmetic / measured [bytes/token]", "rest [GiB]")
+    print(f"| {' | '.join((*columns, 'load [s]'))} |\n|---|---|---|---|---|")
     for name in sys.argv[1:] or ["SmolLM2-135M:Q8_0"]:
         path = synthetic_model(name, Path("runs") / "models")
         options = EngineOptions(model=path, slots=SLOTS, context_tokens=CONTEXT_TOKENS)
