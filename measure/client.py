@@ -45,11 +45,11 @@ class LoadClient:
     def in_flight(self) -> int:
         return len(self._busy)
 
-    def submit(self, exchange: Exchange) -> None:
+    def submit(self, exchange: Exchange, *, limit_s: float | None = None) -> None:
         """Send now: on an idle connection, else on a new one. Never blocks."""
         now = time.monotonic_ns()
         exchange.dispatched_ns = now
-        exchange.deadline_ns = now + self._timeout_ns
+        exchange.deadline_ns = now + (self._timeout_ns if limit_s is None else int(limit_s * 1e9))
         while self._idle:
             connection = self._idle.pop()
             if connection.is_open:
@@ -66,6 +66,8 @@ class LoadClient:
     async def open_connections(self, count: int) -> None:
         """Have that many idle connections ready, so that no handshake falls into a measurement."""
         connections = await asyncio.gather(*(self._connect() for _ in range(count - len(self._idle))))
+        for connection in connections:
+            connection.may_be_stale = True
         self._idle.extend(connections)
 
     async def aclose(self) -> None:
@@ -81,10 +83,10 @@ class LoadClient:
 
     def release(self, connection: "_Connection", exchange: Exchange) -> None:
         """Called by a connection whose response is complete."""
-        del self._busy[exchange]
         if connection.is_open and not self._is_closed:
+            connection.may_be_stale = True
             self._idle.append(connection)
-        exchange.on_done(exchange)
+        self._end(exchange)
 
     def lost(self, exchange: Exchange, *, may_retry: bool, error: str) -> None:
         """Called by a connection that broke under a request. A stale kept-alive connection is worth one retry."""
@@ -92,9 +94,16 @@ class LoadClient:
             exchange.restart_clock()
             self._send_on_new_connection(exchange)
             return
-        del self._busy[exchange]
         exchange.fail(Outcome.RESET, error)
         exchange.close(time.monotonic_ns())
+        self._end(exchange)
+
+    def _end(self, exchange: Exchange) -> None:
+        """Tell the owner. What the server said in an error may repeat the API key; that stays here."""
+        del self._busy[exchange]
+        key = self._endpoint.api_key
+        if exchange.error is not None and key:
+            exchange.error = exchange.error.replace(key, "[API key]")
         exchange.on_done(exchange)
 
     async def _connect(self) -> "_Connection":
@@ -120,10 +129,9 @@ class LoadClient:
             connection = await self._connect()
         except (OSError, TimeoutError) as error:
             if exchange in self._busy:
-                del self._busy[exchange]
                 exchange.fail(Outcome.CONNECT, _connect_error(self._endpoint, error))
                 exchange.close(time.monotonic_ns())
-                exchange.on_done(exchange)
+                self._end(exchange)
             return
         if exchange not in self._busy:
             connection.abort()
@@ -134,19 +142,18 @@ class LoadClient:
     def _end_early(
         self, exchange: Exchange, connection: "_Connection | None", outcome: Outcome, error: str | None
     ) -> None:
-        del self._busy[exchange]
         if connection is not None:
             connection.abort()
         exchange.fail(outcome, error or "")
         exchange.error = exchange.error or None
         exchange.close(time.monotonic_ns())
-        exchange.on_done(exchange)
+        self._end(exchange)
 
     def _sweep(self) -> None:
         now = time.monotonic_ns()
         for exchange, connection in list(self._busy.items()):
             if now > exchange.deadline_ns:
-                limit_s = self._timeout_ns / 1e9
+                limit_s = (exchange.deadline_ns - exchange.dispatched_ns) / 1e9
                 self._end_early(exchange, connection, Outcome.TIMEOUT, f"not complete after {limit_s:g} s")
         self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 
@@ -164,7 +171,9 @@ class _Connection(asyncio.Protocol):
         self._line = b""
         self._error_body = b""
         self._has_answered = False
-        self._is_reused = False
+        self._redirect: str | None = None
+        self._encoding: str | None = None
+        self.may_be_stale = False
         self.is_open = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -174,6 +183,7 @@ class _Connection(asyncio.Protocol):
     def send(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._has_answered = False
+        self._redirect = self._encoding = None
         self._line = self._error_body = b""
         payload = exchange.payload
         assert self._transport is not None
@@ -208,9 +218,16 @@ class _Connection(asyncio.Protocol):
                 self._exchange.fail(Outcome.GARBAGE, f"response is not HTTP ({error}): {data[:80]!r}")
                 self._finish(keep=False)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        lower = name.lower()
+        if lower == b"location":
+            self._redirect = value.decode(errors="replace")
+        elif lower == b"content-encoding" and value.lower() != b"identity":
+            self._encoding = value.decode(errors="replace")
+
     def on_body(self, body: bytes) -> None:
         exchange = self._exchange
-        if exchange is None:
+        if exchange is None or self._encoding is not None:
             return
         if self._parser.get_status_code() != 200:
             if len(self._error_body) < _ERROR_BODY_BYTES:
@@ -233,20 +250,32 @@ class _Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status != 200:
             kind = Outcome.HTTP_5XX if status >= 500 else Outcome.HTTP_4XX
-            exchange.fail(kind, f"HTTP {status}: {self._error_body.decode(errors='replace').strip()}")
+            exchange.fail(kind, self._refusal(status))
+        elif self._encoding is not None:
+            exchange.fail(
+                Outcome.GARBAGE,
+                f"the response is compressed ({self._encoding}) though that was not accepted; "
+                "switch compression off in the server or the proxy before it",
+            )
         self._finish(keep=self._parser.should_keep_alive())
+
+    def _refusal(self, status: int) -> str:
+        if 300 <= status < 400 and self._redirect is not None:
+            return f"HTTP {status} redirects to {self._redirect}; give that server's address itself"
+        return f"HTTP {status}: {self._error_body.decode(errors='replace').strip()}"
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False
         exchange = self._exchange
         if exchange is None:
             return
-        if exc is None and exchange.finish_reason is not None:  # a body that only the end of the connection ends
+        ended = exchange.is_done or exchange.finish_reason is not None
+        if exc is None and ended:  # a body that only the end of the connection ends, as in HTTP/1.0
             self._now_ns = time.monotonic_ns()
             self._finish(keep=False)
         else:
             self._exchange = None
-            may_retry = self._is_reused and not self._has_answered
+            may_retry = self.may_be_stale and not self._has_answered
             how = "was reset" if exc is not None else "was closed by the server"
             when = "within the response" if self._has_answered else "before any response byte"
             self._client.lost(exchange, may_retry=may_retry, error=f"the connection {how} {when}")
@@ -254,7 +283,6 @@ class _Connection(asyncio.Protocol):
     def _finish(self, *, keep: bool) -> None:
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
-        self._is_reused = True
         if not keep:
             self.abort()
         exchange.close(self._now_ns)
@@ -283,6 +311,13 @@ async def _open_socket(loop: asyncio.AbstractEventLoop, endpoint: Endpoint) -> s
 
 
 def _connect_error(endpoint: Endpoint, error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the certificate of {endpoint.host_header} is not trusted ({error.verify_message}); "
+            "name its authority's file in the environment variable SSL_CERT_FILE"
+        )
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS connection to {endpoint.host_header} ({error.reason}); does it speak plain http?"
     reason = "no answer in time" if isinstance(error, TimeoutError) else (error.__class__.__name__)
     return f"no connection to {endpoint.host_header}: {reason}"
 

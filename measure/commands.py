@@ -60,7 +60,10 @@ def measure(
         ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="The model's name on the server, where it serves several.")] = None,
-    api: Annotated[Api, typer.Option(help="Which API of the server to measure.")] = Api.COMPLETIONS,
+    api: Annotated[
+        Api | None,
+        typer.Option(help="Which API of the server to measure; text completions where it has them, else chat."),
+    ] = None,
     concurrency: Annotated[str, typer.Option(help="Requests in flight, one level each.")] = "1,2,4,8",
     rate: Annotated[
         str | None, typer.Option(metavar="R,...", help="Requests per second of open-loop levels, run after the others.")
@@ -167,7 +170,7 @@ def _target(
     gguf: Path | None,
     synthetic: str | None,
     model: str | None,
-    api: Api,
+    api: Api | None,
     slots: int,
     context_tokens: int,
     port: int | None,
@@ -181,13 +184,15 @@ def _target(
         raise InputError(_offer())
     if endpoint is not None:
         parse_endpoint(endpoint)
-        return TargetInfo(kind="endpoint", location=endpoint, model=model, api=api.value, launch=launch)
+        return TargetInfo(
+            kind="endpoint", location=endpoint, model=model, api=None if api is None else api.value, launch=launch
+        )
     file = gguf if gguf is not None else synthetic_model(synthetic or "", Path("runs") / "models")
     return TargetInfo(
         kind="gguf",
         location=str(file),
         model=model,
-        api=api.value,
+        api=None if api is None else api.value,
         slots=slots,
         context_tokens=context_tokens,
         port=port,

@@ -8,12 +8,14 @@ import orjson
 from measure.records import Outcome, RequestRecord, TokenSource
 
 _SAMPLE_CHARACTERS = 300
+_REASONING_FIELDS = ("reasoning_content", "reasoning")
 
 
 class Exchange:
     """Filled in by the client while the request runs; `record` freezes it.
 
-    Events are read as they arrive, but nothing is tokenised and text is not kept.
+    Events are read as they arrive, but nothing is tokenised; text is kept only where `keeps_text` says that it has to
+    be counted later.
     """
 
     __slots__ = (
@@ -30,11 +32,14 @@ class Exchange:
         "index",
         "input_tokens",
         "intended_ns",
+        "is_done",
         "level",
         "on_done",
         "outcome",
         "output_tokens",
         "payload",
+        "pieces",
+        "reasoning_field",
         "reconnects",
         "requested_output_tokens",
         "server_timings",
@@ -52,6 +57,7 @@ class Exchange:
         requested_output_tokens: int,
         intended_ns: int,
         on_done: Callable[["Exchange"], None],
+        keeps_text: bool = False,
     ) -> None:
         self.level = level
         self.session = session
@@ -76,6 +82,9 @@ class Exchange:
         self.outcome: Outcome | None = None
         self.error: str | None = None
         self.reconnects = 0
+        self.reasoning_field: str | None = None
+        self.is_done = False
+        self.pieces: list[str] | None = [] if keeps_text else None
 
     def fail(self, outcome: Outcome, error: str) -> None:
         """Note the first thing that went wrong; later ones are consequences."""
@@ -86,6 +95,7 @@ class Exchange:
     def take_event(self, payload: bytes, now_ns: int) -> None:
         """Interpret the data of one server-sent event that arrived at `now_ns`."""
         if payload == b"[DONE]":
+            self.is_done = True
             return
         try:
             event = orjson.loads(payload)
@@ -106,11 +116,11 @@ class Exchange:
                 delta = choice.get("delta")
                 if delta:
                     text = delta.get("content")
-                    has_content = bool(
-                        text or delta.get("reasoning_content") or delta.get("reasoning") or delta.get("tool_calls")
-                    )
+                    has_content = bool(text) or self._has_other_content(delta)
             if has_content:
                 self.content_ns.append(now_ns)
+                if self.pieces is not None and text:
+                    self.pieces.append(text)
                 if usage:
                     self.content_tokens.append(self.output_tokens or 0)
                 if text and self.first_answer_ns is None:
@@ -123,6 +133,26 @@ class Exchange:
         timings = event.get("timings")
         if timings:
             self.server_timings = timings
+
+    def _has_other_content(self, delta: dict[str, Any]) -> bool:
+        """Reasoning and tool arguments are tokens, though no answer."""
+        for name in _REASONING_FIELDS:
+            thought = delta.get(name)
+            if thought:
+                self.reasoning_field = name
+                if self.pieces is not None:
+                    self.pieces.append(thought)
+                return True
+        calls = delta.get("tool_calls")
+        if calls and self.pieces is not None:
+            functions = (call.get("function") or {} for call in calls)
+            self.pieces += [f.get("name") or f.get("arguments") or "" for f in functions]
+        return bool(calls)
+
+    @property
+    def text(self) -> str:
+        """What was kept of the output, joined."""
+        return "".join(self.pieces or ())
 
     def _take_usage(self, usage: dict[str, Any]) -> None:
         """Usage is cumulative: the last value wins, it is never summed."""
@@ -141,8 +171,10 @@ class Exchange:
         """The response is complete, or will never be. Decide the outcome."""
         self.ended_ns = now_ns
         if self.outcome is None:
-            if self.content_ns:
+            if self.content_ns and (self.finish_reason is not None or self.output_tokens is not None):
                 self.outcome = Outcome.OK
+            elif self.content_ns:
+                self.fail(Outcome.TRUNCATED, "the stream ended without finish_reason and usage: it was broken off")
             elif self.first_chunk_ns is None:
                 self.fail(Outcome.GARBAGE, "the response holds no server-sent event: does this server stream?")
             else:

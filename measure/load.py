@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from measure.client import LoadClient
 from measure.exchange import Exchange
 from measure.progress import LevelProgress
-from measure.records import LevelRecord, LevelSpec, Outcome, RequestRecord, WarmUp
+from measure.records import LevelRecord, LevelSpec, Outcome, Recount, RequestRecord, WarmUp
+from measure.tokens import TokenCounter
 from planner.errors import EngineError
 
 _TICK_S = 0.1
@@ -24,15 +25,20 @@ _MIN_SLICE_S = 0.3
 _MAX_WARM_UP_FRAC = 0.4
 _BREAKER_FAILURES = 5
 _BACK_OFF_S = 0.2
+_MAX_STOPPED_FRAC = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelHooks:
-    """What a level reports to: every ended request, its progress, and who knows whether the server still lives."""
+    """What a level reports to: every ended request, its progress, and who knows whether the server still lives.
+
+    `counter` counts the tokens after the level where the server reports no usage; `None` where it does.
+    """
 
     record: Callable[[RequestRecord], None]
     progress: Callable[[LevelProgress], None]
     obituary: Callable[[], str | None]
+    counter: TokenCounter | None = None
 
 
 class LevelRun:
@@ -79,6 +85,8 @@ class LevelRun:
         self._over = asyncio.Event()
         self._stop_reason = ""
         self._started_ns = 0
+        self._texts: dict[int, str] = {}
+        self._ended_by_themselves = 0
 
     async def run(self) -> LevelRecord:
         """Run the level to its end. Raises `EngineError` when the server died; what was recorded stays."""
@@ -103,17 +111,42 @@ class LevelRun:
         cpu_s = time.process_time() - cpu_before_s
         self._stop("requests" if self._has_enough() else "time")
         self._client.cut_all()
+        ended = time.monotonic_ns()
+        recount = await self._recount()
         return LevelRecord(
             spec=spec,
             session=self._session,
             started_ns=started,
             window_start_ns=window_start,
             window_end_ns=window_end,
-            ended_ns=time.monotonic_ns(),
+            ended_ns=ended,
             stop_reason=self._stop_reason,
             warm_up=warm_up,
             client_cpu_s=cpu_s,
+            notes=self._notes(),
+            recount=recount,
         )
+
+    async def _recount(self) -> Recount | None:
+        """Count the kept texts, now that no clock runs."""
+        counter = self._hooks.counter
+        if counter is None or not self._texts:
+            return None
+        indices = sorted(self._texts)
+        counts = await asyncio.to_thread(counter.count, [self._texts[index] for index in indices])
+        by_index = dict(zip(indices, counts, strict=True))
+        return Recount(
+            source=counter.source,
+            tokenizer=counter.name,
+            input_tokens=self._spec.input_tokens,
+            output_tokens=tuple(by_index.get(index) for index in range(self._sent)),
+        )
+
+    def _notes(self) -> tuple[str, ...]:
+        ended = self._ended_by_themselves
+        if ended <= _MAX_STOPPED_FRAC * self._completed:
+            return ()
+        return (f"{ended} of {self._completed} answers ended by themselves before the length that was asked for",)
 
     async def _connect_streams(self) -> None:
         try:
@@ -219,6 +252,7 @@ class LevelRun:
             requested_output_tokens=output_tokens,
             intended_ns=intended_ns,
             on_done=self._done,
+            keeps_text=self._hooks.counter is not None,
         )
         self._sent += 1
         self._running.add(exchange)
@@ -228,7 +262,10 @@ class LevelRun:
         self._running.discard(exchange)
         self._chunks_done += len(exchange.content_ns)
         outcome = exchange.outcome
+        if exchange.pieces:
+            self._texts[exchange.index] = exchange.text
         if outcome is Outcome.OK:
+            self._ended_by_themselves += exchange.finish_reason == "stop"
             self._completed += 1
             self._failures_in_a_row = 0
             if exchange.written_ns is not None:

@@ -8,7 +8,7 @@ from measure.energy import energy_notes, energy_of_level, power_of_run
 from measure.judge import bias_note, judge_levels, telemetry_note
 from measure.memory import memory_of_run
 from measure.records import EngineFacts, LevelRecord, RequestRecord, RunInfo, Sensors, TelemetrySample
-from measure.summary import NO_REQUEST_ENDED, summarise_level
+from measure.summary import NO_REQUEST_ENDED, recount_notes, summarise_level
 from measure.sweep import WARM_UP_SHAPE
 from planner.errors import InputError
 from planner.profile import (
@@ -61,6 +61,8 @@ def build_profile(
     engine = session.engine
     notes = [*engine.notes, *session.notes, *warnings, *bias_note(session), *energy_notes(summaries)]
     notes += telemetry_note(own.get(session.session, ()))
+    notes += [f"{level.spec.level}: {note}" for level in levels for note in level.notes]
+    notes += recount_notes(levels)
     notes += [f"{skipped.level}: {skipped.reason}" for skipped in info.skipped]
     notes += [f"{s.shape} at {s.target:g}: {'; '.join(s.invalid_reasons)}" for s in summaries if not s.valid]
     return Profile(
@@ -172,16 +174,17 @@ def _limits(engine: EngineFacts, summaries: Sequence[LevelSummary], missing: dic
             max_sequences=engine.slots,
             step_token_budget=engine.step_token_budget or _DEFAULT_STEP_TOKENS,
             context_tokens=context,
-            kv_capacity_tokens=engine.slots * context,
+            kv_capacity_tokens=engine.kv_capacity_tokens or engine.slots * context,
         )
     missing["limits.max_sequences"] = "the server does not say; the highest concurrency measured stands in"
-    missing["limits.kv_capacity_tokens"] = (
-        "the server does not say; the context times the concurrency measured stands in"
-    )
+    if engine.kv_capacity_tokens is None:
+        missing["limits.kv_capacity_tokens"] = (
+            "the server does not say; the context times the concurrency measured stands in"
+        )
     return EngineLimits(
         scheduler=Scheduler.PAGED,
         max_sequences=seen_sequences,
         step_token_budget=engine.step_token_budget or _DEFAULT_STEP_TOKENS,
         context_tokens=context,
-        kv_capacity_tokens=seen_sequences * context,
+        kv_capacity_tokens=engine.kv_capacity_tokens or seen_sequences * context,
     )

@@ -15,6 +15,8 @@ from measure.client import LoadClient
 from measure.endpoint import NONCE_DIGITS, Dialect, Endpoint, RequestTemplate, build_template
 from measure.exchange import Exchange
 from measure.records import Outcome, PromptFit
+from measure.tokens import TokenCounter
+from measure.web import try_asking
 from planner.errors import EngineError
 
 _WORDS = (
@@ -65,43 +67,73 @@ def build_prompts(
     spread = int(output_tokens * _OUTPUT_JITTER_FRAC)
     steps = np.rint(np.linspace(-spread, spread, _TEMPLATES_PER_SET)).astype(int)
     lengths = output_tokens + rng.permutation(steps)
-    texts = (" ".join(rng.choice(_WORDS, words)) for _ in lengths)
+    texts = (random_words(rng, words) for _ in lengths)
     templates = (
         build_template(endpoint, dialect, text, int(length)) for text, length in zip(texts, lengths, strict=True)
     )
     return PromptSet(templates=tuple(templates))
 
 
-async def calibrate(
-    client: LoadClient, endpoint: Endpoint, dialect: Dialect, nonces: NonceSource, seed: int
-) -> PromptFit:
-    """Ask the server how many tokens two prompts are, and draw a line through them.
+def random_words(rng: np.random.Generator, count: int) -> str:
+    return " ".join(rng.choice(_WORDS, count))
 
-    Raises `EngineError` when the server fails or reports no usage.
+
+async def calibrate(
+    client: LoadClient,
+    endpoint: Endpoint,
+    dialect: Dialect,
+    nonces: NonceSource,
+    seed: int,
+    counter: TokenCounter | None = None,
+) -> PromptFit:
+    """Find out how many tokens two prompts are, and draw a line through them.
+
+    The server's own count is taken from its stream, else from an answer that is not streamed; a server without usage
+    has its prompts counted by `counter`, which does not see what the server puts around them. Raises `EngineError`
+    when the server fails, or when its counts make no sense.
     """
     rng = np.random.default_rng((seed, 0))
-    counts = []
-    for words in _PROBE_WORDS:
-        template = build_template(endpoint, dialect, " ".join(rng.choice(_WORDS, words)), 1)
-        probe = await send_one(client, template.payload(next(nonces)), output_tokens=1, level="probe")
-        if probe.outcome not in (Outcome.OK, Outcome.NO_TOKENS):
-            raise EngineError(f"{endpoint.url} did not answer a one-token probe ({probe.outcome}): {probe.error}")
-        if probe.input_tokens is None:
-            raise EngineError(
-                f"{endpoint.url} reports no token usage in its stream, so prompts cannot be measured out; "
-                "switch usage on in the server (stream_options.include_usage)"
-            )
-        counts.append(probe.input_tokens)
-    slope = (counts[1] - counts[0]) / (_PROBE_WORDS[1] - _PROBE_WORDS[0])
-    if slope <= 0:
+    texts = [random_words(rng, words) for words in _PROBE_WORDS]
+    counts = [await _streamed_count(client, endpoint, dialect, nonces, text) for text in texts]
+    if None in counts:
+        counts = [await asyncio.to_thread(_unstreamed_count, endpoint, dialect, next(nonces), text) for text in texts]
+    if None in counts and counter is not None:
+        prompts = [f"{next(nonces):0{NONCE_DIGITS}d} {text}" for text in texts]
+        counts = list(await asyncio.to_thread(counter.count, prompts))
+    short, long = counts
+    if short is None or long is None:
         raise EngineError(
-            f"{endpoint.url} reports {counts[0]} and {counts[1]} prompt tokens for a short and a long prompt"
+            f"{endpoint.url} tells nobody how many tokens a prompt has, so prompts cannot be measured out; "
+            "switch usage on in the server (stream_options.include_usage)"
         )
-    return PromptFit(offset_tokens=counts[0] - slope * _PROBE_WORDS[0], tokens_per_word=slope)
+    slope = (long - short) / (_PROBE_WORDS[1] - _PROBE_WORDS[0])
+    if slope <= 0:
+        raise EngineError(f"{endpoint.url} reports {short} and {long} prompt tokens for a short and a long prompt")
+    return PromptFit(offset_tokens=short - slope * _PROBE_WORDS[0], tokens_per_word=slope)
 
 
-async def send_one(client: LoadClient, payload: bytes, *, output_tokens: int, level: str) -> Exchange:
-    """Send one request and wait for its end."""
+async def _streamed_count(
+    client: LoadClient, endpoint: Endpoint, dialect: Dialect, nonces: NonceSource, text: str
+) -> int | None:
+    template = build_template(endpoint, dialect, text, 1)
+    probe = await send_one(client, template.payload(next(nonces)), output_tokens=1, level="probe")
+    if probe.outcome not in (Outcome.OK, Outcome.NO_TOKENS):
+        raise EngineError(f"{endpoint.url} did not answer a one-token probe ({probe.outcome}): {probe.error}")
+    return probe.input_tokens
+
+
+def _unstreamed_count(endpoint: Endpoint, dialect: Dialect, nonce: int, text: str) -> int | None:
+    body = dialect.body(f"{nonce:0{NONCE_DIGITS}d} {text}", 1) | {"stream": False}
+    body.pop("stream_options", None)
+    usage = try_asking(endpoint, f"{endpoint.base_path}{dialect.api.path}", body).fields.get("usage")
+    count = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    return count if isinstance(count, int) else None
+
+
+async def send_one(
+    client: LoadClient, payload: bytes, *, output_tokens: int, level: str, limit_s: float | None = None
+) -> Exchange:
+    """Send one request and wait for its end, at most `limit_s` or as long as the client waits for any."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Exchange] = loop.create_future()
     exchange = Exchange(
@@ -113,5 +145,5 @@ async def send_one(client: LoadClient, payload: bytes, *, output_tokens: int, le
         intended_ns=0,
         on_done=done.set_result,
     )
-    client.submit(exchange)
+    client.submit(exchange, limit_s=limit_s)
     return await done

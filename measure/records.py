@@ -25,6 +25,7 @@ class Outcome(StrEnum):
     HTTP_5XX = "http_5xx"
     ERROR_EVENT = "error_event"  # an error inside a 200
     NO_TOKENS = "no_tokens"
+    TRUNCATED = "truncated"  # content, then an end without finish_reason or usage: the server broke it off
     GARBAGE = "garbage"  # not HTTP, not an event stream, not JSON
 
     @property
@@ -36,6 +37,8 @@ class TokenSource(StrEnum):
     """Where the output token count comes from; sources are never mixed within a level."""
 
     USAGE = "usage"
+    TOKENIZER = "tokenizer"  # the server's own tokenizer over the joined text, after the level
+    APPROXIMATE = "approximate"  # another model's tokenizer over the joined text
     CHUNKS = "chunks"
 
 
@@ -108,6 +111,20 @@ class WarmUp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recount:
+    """Tokens of a level whose server reports no usage, counted after the level; they stand for those of its requests.
+
+    `output_tokens[i]` are those of the request with index i, `None` where it had no text. `input_tokens` is what the
+    prompts were measured out to.
+    """
+
+    source: TokenSource
+    tokenizer: str
+    input_tokens: int
+    output_tokens: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LevelRecord:
     """A finished level. Its requests are the lines of `requests.jsonl` with its `level` and `session`."""
 
@@ -121,6 +138,7 @@ class LevelRecord:
     warm_up: WarmUp
     client_cpu_s: float  # of the client process within the window
     notes: tuple[str, ...] = ()
+    recount: Recount | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +158,37 @@ class PromptFit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What the server did when it was tried out before the load (`measure.capabilities`).
+
+    `None` means that it could not be told; `notes` says why. `length_field` is the request field that makes the model
+    go on past its own end. `parallel_sequences` counts how many of `parallel_tried` requests sent at once were
+    streamed at the same time. `repeat_ttft_ratio` is TTFT of a repeated prompt over TTFT of a new one of that length.
+    """
+
+    seconds: float
+    first_answer_s: float
+    api: Literal["completions", "chat"]
+    refused_fields: tuple[str, ...] = ()
+    streams_usage: bool | None = None
+    usage_per_chunk: bool | None = None
+    input_tokens_known: bool | None = None
+    length_field: Literal["ignore_eos", "min_tokens"] | None = None
+    stops_by_itself: bool | None = None
+    reasoning_field: str | None = None
+    tokens_per_chunk: float | None = None
+    first_chunk_tokens: int | None = None
+    parallel_sequences: int | None = None
+    parallel_tried: int = 0
+    prefix_cache: bool | None = None
+    repeat_ttft_ratio: float | None = None
+    cached_tokens: int | None = None
+    tokenize_path: str | None = None
+    metrics_path: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
     """The server as far as it is known. `None`: it does not say."""
 
@@ -156,6 +205,8 @@ class EngineFacts:
     weights_file_bytes: int | None
     kv_bytes_per_token: float | None
     notes: tuple[str, ...] = ()
+    kv_capacity_tokens: int | None = None
+    capabilities: Capabilities | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +325,7 @@ class TargetInfo:
     kind: Literal["endpoint", "gguf"]
     location: str
     model: str | None = None
-    api: Literal["completions", "chat"] = "completions"
+    api: Literal["completions", "chat"] | None = None  # None: completions where the server has them, else chat
     slots: int | None = None
     context_tokens: int | None = None
     port: int | None = None

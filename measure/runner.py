@@ -102,7 +102,8 @@ class SweepRunner:
         idle_start = time.monotonic_ns()
         await asyncio.sleep(self._plan.idle_s)
         idle_end = time.monotonic_ns()
-        self._fit = await calibrate(client, self._server.endpoint, self._server.dialect, self._nonces, self._seed)
+        server = self._server
+        self._fit = await calibrate(client, server.endpoint, server.dialect, self._nonces, self._seed, server.counter)
         self._session = replace(
             self._session, prompt_fit=self._fit, idle_start_ns=idle_start, idle_end_ns=idle_end, client_bias=bias
         )
@@ -246,7 +247,12 @@ class SweepRunner:
             seed=self._seed,
         )
         self._level_records = []
-        hooks = LevelHooks(record=self._keep, progress=self._progress.level, obituary=self._server.obituary)
+        hooks = LevelHooks(
+            record=self._keep,
+            progress=self._progress.level,
+            obituary=self._server.obituary,
+            counter=self._server.counter,
+        )
         loop = LevelRun(
             spec,
             session=self._session.session,

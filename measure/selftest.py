@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from measure.client import LoadClient, quiet_collector
 from measure.endpoint import Api, Dialect, Endpoint
 from measure.load import LevelHooks, LevelRun
-from measure.probe import get_json
 from measure.prompts import NonceSource, build_prompts
 from measure.records import ClientBias, LevelSpec, PromptFit, RequestRecord
 from measure.summary import summarise_level
+from measure.web import ask
 
 TTFT_S = 0.020
 ITL_S = 0.020
@@ -50,7 +50,7 @@ async def measure_client_bias(streams: int, *, seconds: float, seed: int) -> Cli
         )
         with quiet_collector():
             level = await run.run()
-        _, stats = await asyncio.to_thread(get_json, endpoint, "/stats")
+        stats = (await asyncio.to_thread(ask, endpoint, "/stats")).json
         await client.aclose()
     summary = summarise_level(level, records)
     lateness_s = stats["late_sum_s"] / max(1, stats["first_events"])

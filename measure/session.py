@@ -59,7 +59,7 @@ def _measure(run: RunDirectory, info: RunInfo, progress: Progress) -> Profile:
     run.create()
     number = 1 + max((session.session for session in info.sessions), default=0)
     try:
-        with running_server(info.target, run.path, progress) as server:
+        with running_server(info.target, run.path, progress, seed=info.seed) as server:
             session = Session(
                 session=number,
                 started_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +78,7 @@ def summarise_level(level: LevelRecord, requests: Sequence[RequestRecord]) -> Le
     under way at the start nor those cut at the end bias them.
     """
     spec = level.spec
+    requests = recounted(level, requests)
     start, end = level.window_start_ns, level.window_end_ns
     window_s = (end - start) / NANOSECONDS_PER_SECOND
     done = [r for r in requests if r.outcome is Outcome.OK and start <= r.ended_ns <= end]
@@ -107,6 +109,35 @@ def summarise_level(level: LevelRecord, requests: Sequence[RequestRecord]) -> Le
         client_cpu_frac=cpu_frac,
         client_lag_s=summarise(_lags_s(done)),
     )
+
+
+def recounted(level: LevelRecord, requests: Sequence[RequestRecord]) -> Sequence[RequestRecord]:
+    """The requests with the token counts that were made after the level, where its server reports no usage."""
+    recount = level.recount
+    if recount is None or any(request.token_source is TokenSource.USAGE for request in requests):
+        return requests
+    return [
+        replace(
+            request,
+            input_tokens=recount.input_tokens,
+            output_tokens=recount.output_tokens[request.index],
+            token_source=recount.source,
+        )
+        if request.index < len(recount.output_tokens)
+        else request
+        for request in requests
+    ]
+
+
+def recount_notes(levels: Sequence[LevelRecord]) -> list[str]:
+    """How the tokens of a server without usage were counted, each way once."""
+    recounts = {(x.recount.source, x.recount.tokenizer) for x in levels if x.recount is not None}
+    words = {
+        TokenSource.TOKENIZER: "output tokens were counted by {0} over the joined text of each answer",
+        TokenSource.APPROXIMATE: "output tokens are an approximation by {0} over the joined text of each answer, "
+        "because the server reports no usage and offers no tokenizer",
+    }
+    return [words[source].format(name) + "; prompt tokens are those aimed at" for source, name in sorted(recounts)]
 
 
 def _produced(requests: Sequence[RequestRecord], start: int, end: int) -> tuple[float, float]:

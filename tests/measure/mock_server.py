@@ -39,6 +39,9 @@ class Reply:
     async def delta(self, what: str = "content", **fields: Any) -> None:
         await self.event({"choices": [{"index": 0, "delta": fields}]}, what)
 
+    async def finish(self, reason: str = "length") -> None:
+        await self.event({"choices": [{"index": 0, "text": "", "finish_reason": reason}]}, "finish")
+
     async def usage(self, prompt: int, completion: int) -> None:
         await self.event({"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": completion}}, "usage")
 

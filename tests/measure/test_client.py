@@ -167,6 +167,7 @@ def test_without_usage_chunks_are_counted_and_named_as_the_source() -> None:
         for _ in range(3):
             await reply.text("x")
             await asyncio.sleep(GAP_S)
+        await reply.finish()
         await reply.end()
 
     (record,), _ = exchange_with(handler)
