@@ -1,6 +1,7 @@
 """`breakeven measure`."""
 
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ import typer
 
 from measure.architectures import find_architecture
 from measure.arrivals import Arrivals
+from measure.auto import DEFAULT_BUDGET_S, auto_plan
 from measure.endpoint import Api, parse_endpoint
 from measure.probe import USUAL_PORTS, local_servers
 from measure.profile_commands import show_profile
@@ -23,6 +25,10 @@ from planner.console import log
 from planner.errors import InputError
 
 _SYNTHETIC_SEED = 0
+_DEFAULT_CONCURRENCY = "1,2,4,8"
+_DEFAULT_LEVEL_S = 30.0
+_DEFAULT_SLOTS = 8
+_DEFAULT_CONTEXT_TOKENS = 8192
 
 
 def synthetic_model(name: str, folder: Path) -> Path:
@@ -64,19 +70,41 @@ def measure(
         Api | None,
         typer.Option(help="Which API of the server to measure; text completions where it has them, else chat."),
     ] = None,
-    concurrency: Annotated[str, typer.Option(help="Requests in flight, one level each.")] = "1,2,4,8",
+    auto: Annotated[
+        bool, typer.Option("--auto", help="Find the levels by itself, and keep two open-loop runs to state the error.")
+    ] = False,
+    concurrency: Annotated[
+        str | None, typer.Option(metavar="N,...", help="Requests in flight, one level each. Default: 1,2,4,8.")
+    ] = None,
     rate: Annotated[
         str | None, typer.Option(metavar="R,...", help="Requests per second of open-loop levels, run after the others.")
     ] = None,
-    arrivals: Annotated[Arrivals, typer.Option(help="Gaps between the arrivals of --rate.")] = Arrivals.POISSON,
-    burstiness: Annotated[float, typer.Option(min=0.01, help="Shape of gamma gaps; below 1 is burstier.")] = 1.0,
+    arrivals: Annotated[
+        Arrivals | None, typer.Option(help="Gaps between the arrivals of --rate. Default: poisson.")
+    ] = None,
+    burstiness: Annotated[
+        float | None, typer.Option(min=0.01, help="Shape of gamma gaps; below 1 is burstier. Default: 1.")
+    ] = None,
     input_tokens: Annotated[
         int | None, typer.Option(min=1, help="Prompt length; without lengths three shapes.")
     ] = None,
     output_tokens: Annotated[int | None, typer.Option(min=1, help="Output length.")] = None,
-    duration: Annotated[float, typer.Option(min=1.0, help="Seconds per level, warm-up included.")] = 30.0,
-    slots: Annotated[int, typer.Option(min=1, help="Sequences at once in the embedded engine.")] = 8,
-    context_tokens: Annotated[int, typer.Option(min=64, help="Context per sequence in the embedded engine.")] = 8192,
+    duration: Annotated[
+        float | None,
+        typer.Option(
+            min=1.0,
+            help="Seconds per level, warm-up included (default 30); with --auto of the whole run (default 240).",
+        ),
+    ] = None,
+    busy_ok: Annotated[
+        bool, typer.Option("--busy-ok", help="Keep levels that other processes slowed down, with a warning.")
+    ] = False,
+    slots: Annotated[
+        int | None, typer.Option(min=1, help="Sequences at once in the embedded engine. Default: 8.")
+    ] = None,
+    context_tokens: Annotated[
+        int | None, typer.Option(min=64, help="Context per sequence in the embedded engine. Default: 8192.")
+    ] = None,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port of the embedded engine; a free one if not given.")
     ] = None,
@@ -92,24 +120,56 @@ def measure(
 ) -> None:
     """Measure a server or a model file, and keep every request.
 
-    Example: breakeven measure --synthetic SmolLM2-135M --concurrency 1,2,4 --duration 10
+    Example: breakeven measure --synthetic SmolLM2-135M --auto
     """
     progress = ConsoleProgress()
+    loads: dict[str, object] = {
+        "--concurrency": concurrency,
+        "--rate": rate,
+        "--arrivals": arrivals,
+        "--burstiness": burstiness,
+        "--input-tokens": input_tokens,
+        "--output-tokens": output_tokens,
+    }
+    engine: dict[str, object] = {"--slots": slots, "--context-tokens": context_tokens, "--port": port}
     if resume is not None:
-        if endpoint or gguf or synthetic:
-            raise InputError("--resume continues the target that its run directory names; give no other target")
+        others: dict[str, object] = {
+            "--endpoint": endpoint,
+            "--launch": launch,
+            "--gguf": gguf,
+            "--synthetic": synthetic,
+            "--model": model,
+            "--auto": auto or None,
+            "--duration": duration,
+            "--seed": seed,
+            "--out": directory,
+        }
+        _refuse(others | loads | engine, "with --resume", "its run directory says what to measure and how")
         directory = resume
-        result = resume_measurement(resume, progress=progress)
+        result = resume_measurement(resume, keeps_contended=busy_ok, progress=progress)
     else:
-        plan = grid_plan(
-            concurrency=_parse_concurrency(concurrency),
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            level_s=duration,
-            rates_per_s=_parse_rates(rate),
-            arrivals=arrivals,
-            burstiness=burstiness,
-        )
+        if auto:
+            _refuse(loads, "with --auto", "it chooses the levels itself; --duration sets the time of the whole run")
+            plan = auto_plan(budget_s=duration or DEFAULT_BUDGET_S, keeps_contended=busy_ok)
+        else:
+            if rate is None:
+                _refuse(
+                    {"--arrivals": arrivals, "--burstiness": burstiness}, "without --rate", "they shape its arrivals"
+                )
+            plan = grid_plan(
+                concurrency=_parse_concurrency(concurrency or _DEFAULT_CONCURRENCY),
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                level_s=duration or _DEFAULT_LEVEL_S,
+                rates_per_s=_parse_rates(rate),
+                arrivals=arrivals or Arrivals.POISSON,
+                burstiness=burstiness or 1.0,
+                keeps_contended=busy_ok,
+            )
+        if endpoint is not None:
+            _refuse(engine, "with --endpoint", "the server there was started with its own")
+        else:
+            _refuse({"--model": model}, "without --endpoint", "a model file holds one model")
         directory = directory or Path("runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         target = _target(
             endpoint=endpoint,
@@ -118,8 +178,8 @@ def measure(
             synthetic=synthetic,
             model=model,
             api=api,
-            slots=slots,
-            context_tokens=context_tokens,
+            slots=slots or _DEFAULT_SLOTS,
+            context_tokens=context_tokens or _DEFAULT_CONTEXT_TOKENS,
             port=port,
         )
         chosen = secrets.randbelow(2**31) if seed is None else seed
@@ -127,6 +187,13 @@ def measure(
     if pack:
         log.print(f"  packed: {pack_run(directory)}", markup=False)
     show_profile(result, directory, as_json=json, already_said=progress.said)
+
+
+def _refuse(options: Mapping[str, object], where: str, why: str) -> None:
+    """Raise for options that were given where they mean nothing."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise InputError(f"{', '.join(given)} cannot be given {where}: {why}")
 
 
 def _parse_concurrency(text: str) -> list[int]:

@@ -6,17 +6,27 @@ from dataclasses import replace
 
 import numpy as np
 
+from measure.endpoint import parse_endpoint
 from measure.gpu import POWER_CAP
-from measure.records import ClientBias, LevelRecord, RunInfo, Sensors, Session, TelemetrySample
+from measure.records import ClientBias, LevelRecord, RunInfo, Sensors, Session, TargetInfo, TelemetrySample
 from measure.sweep import QUICK_PLAN
 from planner.profile import LevelSummary
 from planner.units import MILLISECONDS_PER_SECOND, NANOSECONDS_PER_SECOND
 
 MAX_BIAS_S = 0.0015
 MAX_BIAS_FRAC = 0.05
-MAX_OTHER_CORES = 0.25
 MAX_THROTTLED_FRAC = 0.05
 MAX_TELEMETRY_FRAC = 0.01
+_OTHERS = "other processes"
+MIN_OTHER_CORES = 0.1
+MAX_OTHER_FRAC = 0.06
+"""Other processes count as a disturbance from this share of the machine on. Undisturbed levels on two cores show up to
+0.08 cores of kernel and telemetry; 0.15 cores beside an engine that uses both already made its steps a third longer."""
+
+
+def measures_this_machine(target: TargetInfo) -> bool:
+    """Whether the telemetry describes the server's machine, and not the load client's alone."""
+    return target.kind != "endpoint" or parse_endpoint(target.location).is_local
 
 
 def judge_levels(
@@ -28,22 +38,36 @@ def judge_levels(
 ) -> tuple[list[LevelSummary], list[str]]:
     """Invalidate levels that the client's own bias or other processes distorted.
 
-    In a quick run, and where too little would remain to compute a profile from, the reasons are warnings instead (the
-    second list): then the busy machine is what was measured.
+    A plan that keeps contended levels has other processes' reasons as warnings instead (the second list): then the
+    busy machine is what was measured.
     """
-    biases = {session.session: session.client_bias for session in info.sessions}
-    reasons = [
-        [*_bias_reasons(summary, biases.get(level.session)), *_machine_reasons(level, samples, sensors)]
-        for level, summary in zip(levels, summaries, strict=True)
-    ]
-    undisturbed = [summary for summary, why in zip(summaries, reasons, strict=True) if not why]
-    if info.plan.name != QUICK_PLAN and len({s.target for s in undisturbed if s.valid and s.mode == "closed"}) >= 2:
-        return [_invalidate(summary, why) for summary, why in zip(summaries, reasons, strict=True)], []
-    disturbed = [f"{level.spec.level} ({'; '.join(why)})" for level, why in zip(levels, reasons, strict=True) if why]
-    if not disturbed:
-        return list(summaries), []
+    judged, disturbed = [], []
+    for level, summary in zip(levels, summaries, strict=True):
+        one, contention = judge_level(info, level, summary, samples, sensors)
+        judged.append(one)
+        disturbed += [f"{level.spec.level} ({why})" for why in contention]
+    if not disturbed or not _keeps_contended(info):
+        return judged, []
     count = f"{len(disturbed)} of {len(levels)} levels"
-    return list(summaries), [f"what was measured is a busy machine, at {count}: {', '.join(disturbed)}"]
+    return judged, [f"what was measured is a busy machine, at {count}: {', '.join(disturbed)}"]
+
+
+def judge_level(
+    info: RunInfo,
+    level: LevelRecord,
+    summary: LevelSummary,
+    samples: Sequence[TelemetrySample],
+    sensors: Sequence[Sensors],
+) -> tuple[LevelSummary, list[str]]:
+    """The level with the reasons that its own requests cannot tell, and separately those of other processes."""
+    bias = next((s.client_bias for s in info.sessions if s.session == level.session), None)
+    contention = _machine_reasons(level, samples, sensors)
+    reasons = [*_bias_reasons(summary, bias), *([] if _keeps_contended(info) else contention)]
+    return _invalidate(summary, reasons), contention
+
+
+def _keeps_contended(info: RunInfo) -> bool:
+    return info.plan.keeps_contended or info.plan.name == QUICK_PLAN
 
 
 def _invalidate(summary: LevelSummary, reasons: Sequence[str]) -> LevelSummary:
@@ -63,7 +87,10 @@ def _bias_reasons(summary: LevelSummary, bias: ClientBias | None) -> list[str]:
 
 def _machine_reasons(level: LevelRecord, samples: Sequence[TelemetrySample], sensors: Sequence[Sensors]) -> list[str]:
     cores = _other_cores(level, samples, sensors)
-    reasons = [f"other processes used {cores:.1f} cores"] if cores is not None and cores > MAX_OTHER_CORES else []
+    cpu_count = next((s.cpu_count for s in sensors if s.session == level.session), None)
+    reasons = []
+    if cores is not None and cpu_count is not None and cores > max(MIN_OTHER_CORES, MAX_OTHER_FRAC * cpu_count):
+        reasons.append(f"{_OTHERS} used {cores:.2g} cores")
     return reasons + _gpu_reasons([s for s in samples if level.window_start_ns <= s.t_ns <= level.window_end_ns])
 
 
@@ -77,6 +104,11 @@ def _gpu_reasons(inside: Sequence[TelemetrySample]) -> list[str]:
     ]
     others = max((gpu.other_processes or 0 for s in inside for gpu in s.gpus), default=0)
     return [*reasons, f"{others} other process(es) held a GPU"] if others else reasons
+
+
+def is_contention(reason: str) -> bool:
+    """Whether the reason for a level's invalidity is other processes' load."""
+    return reason.startswith(_OTHERS)
 
 
 def _other_cores(level: LevelRecord, samples: Sequence[TelemetrySample], sensors: Sequence[Sensors]) -> float | None:

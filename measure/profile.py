@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from measure.endpoint import parse_endpoint
+from measure.calibration import calibrate, load_points
 from measure.energy import energy_notes, energy_of_level, power_of_run
-from measure.judge import bias_note, judge_levels, telemetry_note
+from measure.held_back import held_back_runs
+from measure.judge import bias_note, is_contention, judge_levels, measures_this_machine, telemetry_note
 from measure.memory import memory_of_run
 from measure.records import EngineFacts, LevelRecord, RequestRecord, RunInfo, Sensors, TelemetrySample
-from measure.summary import NO_REQUEST_ENDED, recount_notes, summarise_level
+from measure.summary import NO_REQUEST_ENDED, recount_notes, recounted, summarise_level
 from measure.sweep import WARM_UP_SHAPE
 from planner.errors import InputError
 from planner.profile import (
@@ -20,7 +21,7 @@ from planner.profile import (
     Provenance,
     Scheduler,
 )
-from planner.steptime import LoadPoint, fit_step_time
+from planner.steptime import LoadPoint
 
 _DEFAULT_STEP_TOKENS = 2048
 _MAX_REASONS = 4
@@ -38,22 +39,25 @@ def build_profile(
         raise InputError("the run has no session yet: the server never came up; start it with --resume")
     session = info.sessions[-1]
     levels = [level for level in levels if level.spec.shape != WARM_UP_SHAPE]
-    if info.target.kind == "endpoint" and not parse_endpoint(info.target.location).is_local:
-        telemetry = ()  # it describes the load client's machine
+    if not measures_this_machine(info.target):
+        telemetry = ()
     samples = [entry for entry in telemetry if isinstance(entry, TelemetrySample)]
     sensors = [entry for entry in telemetry if isinstance(entry, Sensors)]
     own = _samples_by_session(telemetry)
-    summaries, warnings = judge_levels(info, levels, _summaries(levels, requests), samples, sensors)
+    grouped = _grouped(levels, requests)
+    by_level = {(x.spec.level, x.session): recounted(x, grouped[x.spec.level, x.session]) for x in levels}
+    measured = [summarise_level(level, by_level[level.spec.level, level.session]) for level in levels]
+    summaries, warnings = judge_levels(info, levels, measured, samples, sensors)
     summaries = [
         replace(summary, energy=energy_of_level(level, own.get(level.session, ())))
         for level, summary in zip(levels, summaries, strict=True)
     ]
     missing: dict[str, str] = {}
     limits = _limits(session.engine, summaries, missing)
-    points = _load_points(summaries)
+    points = load_points(summaries)
     if len({point.concurrency for point in points}) < 2:
         raise InputError(_too_few(points, summaries, warnings))
-    fit = fit_step_time(points, limits=limits, seed=info.seed)
+    fit = calibrate(points, levels, summaries, by_level, limits=limits, seed=info.seed)
     power = power_of_run(session, levels, own.get(session.session, ()), sensors, missing)
     memory = memory_of_run(session, samples, sensors, missing)
     if session.engine.load_time_s is None:
@@ -93,6 +97,7 @@ def build_profile(
         load_time_s=engine.load_time_s,
         levels=tuple(summaries),
         missing=missing,
+        held_back=held_back_runs(fit.step_time, limits, levels, summaries, by_level),
     )
 
 
@@ -108,34 +113,15 @@ def _samples_by_session(telemetry: Sequence[Sensors | TelemetrySample]) -> dict[
     return found
 
 
-def _summaries(levels: Sequence[LevelRecord], requests: Iterable[RequestRecord]) -> list[LevelSummary]:
+def _grouped(
+    levels: Sequence[LevelRecord], requests: Iterable[RequestRecord]
+) -> dict[tuple[str, int], list[RequestRecord]]:
+    """The requests of the levels; those of a level that never finished are left out."""
     by_level: dict[tuple[str, int], list[RequestRecord]] = {(x.spec.level, x.session): [] for x in levels}
     for request in requests:
         if (request.level, request.session) in by_level:
             by_level[request.level, request.session].append(request)
-    return [summarise_level(level, by_level[level.spec.level, level.session]) for level in levels]
-
-
-def _load_points(summaries: Sequence[LevelSummary]) -> list[LoadPoint]:
-    """Means of the valid closed-loop levels. Open-loop levels are for validation and never fitted.
-
-    A TPOT of 0, from outputs so short that one read held all of them, is no measurement and left out.
-    """
-    return [
-        LoadPoint(
-            concurrency=summary.target,
-            input_tokens=summary.input_tokens.mean,
-            output_tokens=summary.output_tokens.mean,
-            ttft_s=summary.ttft_s.mean,
-            tpot_s=summary.tpot_s.mean if summary.tpot_s is not None and summary.tpot_s.mean > 0 else None,
-        )
-        for summary in summaries
-        if summary.valid
-        and summary.mode == "closed"
-        and summary.input_tokens
-        and summary.output_tokens
-        and summary.ttft_s
-    ]
+    return by_level
 
 
 def _too_few(points: Sequence[LoadPoint], summaries: Sequence[LevelSummary], warnings: Sequence[str]) -> str:
@@ -145,8 +131,8 @@ def _too_few(points: Sequence[LoadPoint], summaries: Sequence[LevelSummary], war
     why = "; ".join([*reasons[:_MAX_REASONS], *more, *warnings])
     if len({s.target for s in summaries if s.mode == "closed"}) < 2:
         advice = "measure at more with --concurrency 1,2,4, or continue the run with --resume"
-    elif warnings:
-        advice = "run again on an idle machine"
+    elif any(is_contention(reason) for reason in reasons):
+        advice = "run again on an idle machine, or count the disturbed levels with --resume RUN_DIR --busy-ok"
     elif NO_REQUEST_ENDED in reasons:
         advice = "run again with a longer --duration, or with fewer --output-tokens"
     else:

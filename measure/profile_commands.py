@@ -69,7 +69,14 @@ def show_profile(result: Profile, directory: Path, *, as_json: bool, already_sai
     profile_file = directory / PROFILE_FILE
     print_profile(result, already_said=already_said)
     if as_json:
-        emit_json({"run_dir": str(directory), "profile": str(profile_file), "levels": result.levels})
+        emit_json(
+            {
+                "run_dir": str(directory),
+                "profile": str(profile_file),
+                "levels": result.levels,
+                "held_back": result.held_back,
+            }
+        )
     else:
         out.print(f"profile: {profile_file}", markup=False)
 

@@ -97,6 +97,7 @@ class LevelSpec:
     min_window_s: float = 2.0
     wanted_requests: int | None = None
     warm_up: bool = True
+    is_validation: bool = False  # kept to state the error of predictions, never fitted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,7 +305,8 @@ class Plan:
     """What to measure: a ladder of single prompts, then closed-loop and open-loop levels in this order.
 
     `budget_s` bounds the whole sweep, `level_s` one level. The ladder climbs to `longest_input_tokens`, or to the
-    longest prompt whose estimated time fits into its share of the budget.
+    longest prompt whose estimated time fits into `ladder_frac` of the budget. `keeps_contended`: levels that other
+    processes slowed down count, with a warning, instead of being invalid.
     """
 
     name: str
@@ -316,6 +318,8 @@ class Plan:
     ladder_output_tokens: int
     levels: tuple[PlannedLevel, ...]
     rates: tuple[PlannedRate, ...] = ()
+    ladder_frac: float = 0.42
+    keeps_contended: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -137,6 +137,14 @@ def facts_table(profile: Profile) -> Table:
             f"TPOT {fit.held_out_tpot_error_frac:.0%}, TTFT {fit.held_out_ttft_error_frac:.0%} "
             f"on points left out of the fit ({fit.points} points)",
         )
+    for run in profile.held_back:
+        load = "" if run.load_frac is None else f" ({run.load_frac:.0%} of capacity)"
+        tpot = "" if run.tpot_mean is None else f"TPOT {run.tpot_mean.error_frac:+.0%}, "
+        table.add_row(
+            "held-back run",
+            f"{run.rate_per_s:.3g} requests/s{load}: predicted {tpot}E2E {run.e2e_mean.error_frac:+.0%}, "
+            f"TTFT p95 {run.ttft_p95.error_frac:+.0%} off ({run.requests} requests)",
+        )
     few = sum(1 for level in profile.levels if level.ttft_s is not None and level.ttft_s.count < P99_MIN_COUNT)
     if few:
         table.add_row(

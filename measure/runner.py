@@ -7,22 +7,35 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from measure.arrivals import arrival_times_s
+from measure.arrivals import Arrivals, arrival_times_s
+from measure.auto import AUTO_PLAN, ladder_rungs, next_level
 from measure.client import LoadClient, quiet_collector
+from measure.judge import judge_level, measures_this_machine
 from measure.load import LevelHooks, LevelRun
 from measure.progress import Progress
 from measure.prompts import NonceSource, build_prompts, calibrate
-from measure.records import LevelSpec, PlannedLevel, PlannedRate, PromptFit, RequestRecord, Session, SkippedLevel
+from measure.records import (
+    EngineFacts,
+    LevelRecord,
+    LevelSpec,
+    PlannedLevel,
+    PlannedRate,
+    PromptFit,
+    RequestRecord,
+    Sensors,
+    Session,
+    SkippedLevel,
+    TelemetrySample,
+)
 from measure.rundir import LineWriter, RunDirectory
 from measure.selftest import measure_client_bias
 from measure.server import RunningServer
 from measure.summary import summarise_level
 from measure.sweep import (
-    LADDER_BUDGET_FRAC,
-    LADDER_SHAPE,
     MIN_LADDER_TOKENS,
+    FinishedLevel,
     LadderPoint,
-    crowd_request_s,
+    expected_request_s,
     grid_spec,
     ladder_spec,
     longest_that_fits,
@@ -41,6 +54,7 @@ _UNKNOWN_RUNG_S = 20.0
 _OVERRUN = 2.5
 _WORTHWHILE_STEP = 1.25
 _UNKNOWN_REQUEST_S = 1.0
+_UNKNOWN_STREAMS = 64
 
 
 class SweepRunner:
@@ -67,7 +81,9 @@ class SweepRunner:
     async def run(self, started_s: float) -> None:
         plan = self._plan
         if plan.budget_s is not None:
-            spent_s = sum(summary.window_s or 0.0 for summary in self._finished.values())
+            spent_s = sum(x.summary.window_s or 0.0 for x in self._finished.values())
+            if plan.name == AUTO_PLAN:
+                started_s = time.monotonic()
             self._deadline_s = started_s + max(plan.budget_s - spent_s, plan.budget_s / 10)
         client = LoadClient(self._server.endpoint, timeout_s=_REQUEST_TIMEOUT_S)
         flusher = asyncio.get_running_loop().create_task(self._flush_forever())
@@ -75,6 +91,8 @@ class SweepRunner:
         try:
             await self._prepare(client)
             await self._climb_ladder(client)
+            if plan.name == AUTO_PLAN:
+                await self._follow_auto(client)
             await self._run_grid(client)
             for rate in self._plan.rates:
                 await self._hold_rate(client, rate)
@@ -97,7 +115,7 @@ class SweepRunner:
         return None if self._deadline_s is None else self._deadline_s - time.monotonic()
 
     async def _prepare(self, client: LoadClient) -> None:
-        streams = max((level.concurrency for level in self._plan.levels), default=1)
+        streams = max((level.concurrency for level in self._plan.levels), default=_most_streams(self._server.facts))
         bias = await measure_client_bias(streams, seconds=_SELF_TEST_S, seed=self._seed)
         idle_start = time.monotonic_ns()
         await asyncio.sleep(self._plan.idle_s)
@@ -116,8 +134,8 @@ class SweepRunner:
     async def _climb_ladder(self, client: LoadClient) -> None:
         plan = self._plan
         left_s = self._left_s()
-        end_s = None if left_s is None else time.monotonic() + LADDER_BUDGET_FRAC * left_s
-        rungs = [*plan.ladder_input_tokens]
+        end_s = None if left_s is None else time.monotonic() + plan.ladder_frac * left_s
+        rungs = [*ladder_rungs(plan, self._server.facts.context_tokens)]
         if plan.longest_input_tokens is not None:
             rungs = [n for n in rungs if n * _WORTHWHILE_STEP < plan.longest_input_tokens]
             rungs.append(plan.longest_input_tokens)
@@ -167,13 +185,42 @@ class SweepRunner:
         self._skip(f"ladder-{rung}", f"shortened to {tokens} tokens: {reason}")
         return tokens
 
+    async def _follow_auto(self, client: LoadClient) -> None:
+        facts, skipped = self._server.facts, set[str]()
+        while True:
+            left_s = self._left_s()
+            assert left_s is not None
+            choice = next_level(
+                self._plan,
+                self._finished,
+                skipped,
+                slots=facts.slots,
+                context_tokens=facts.context_tokens,
+                left_s=left_s,
+            )
+            if choice is None:
+                return
+            if isinstance(choice, SkippedLevel):
+                skipped.add(choice.level)
+                self._skip(choice.level, choice.reason)
+                continue
+            spec, schedule_s = choice.spec, None
+            if spec.mode == "open":
+                schedule_s = arrival_times_s(
+                    Arrivals.POISSON,
+                    rate_per_s=spec.target,
+                    duration_s=spec.max_s,
+                    seed=self._seed + len(self._finished),
+                )
+            await self._hold(client, spec, choice.expected_s, schedule_s)
+
     async def _run_grid(self, client: LoadClient) -> None:
         points = [point for point in self._plan.levels if self._fits_context(point)]
         for number, point in enumerate(points):
             if point.level in self._finished:
                 continue
             left_s = self._left_s()
-            expected_s = self._expected_request_s(point)
+            expected_s = expected_request_s(point, self._finished, self._plan.ladder_output_tokens)
             share_s = None if left_s is None else share_of_time_s(points[number:], left_s, expected_s)
             spec = grid_spec(point, self._plan, expected_request_s=expected_s, share_s=share_s)
             if spec is None:
@@ -195,28 +242,6 @@ class SweepRunner:
             )
         return fits
 
-    def _expected_request_s(self, point: PlannedLevel) -> float:
-        """The lower of what the same shape took at a lower concurrency and what the ladder says; 1 s without both."""
-        guesses = []
-        for lower in self._plan.levels:
-            done = self._finished.get(lower.level)
-            if lower.shape == point.shape and lower.concurrency < point.concurrency and done and done.e2e_s:
-                growth = {"measured_at": lower.concurrency, "concurrency": point.concurrency}
-                guesses.append(crowd_request_s(done.e2e_s.mean, **growth))
-        climbed = [s for s in self._finished.values() if s.shape == LADDER_SHAPE]
-        points = [
-            LadderPoint(input_tokens=s.input_tokens.mean, request_s=s.e2e_s.mean)
-            for s in climbed
-            if s.input_tokens is not None and s.e2e_s is not None
-        ]
-        alone_s = predict_request_s(points, point.shape.input_tokens)
-        tpots_s = [s.tpot_s.mean for s in climbed if s.tpot_s is not None]
-        if alone_s is not None and tpots_s:
-            extra_tokens = point.shape.output_tokens - self._plan.ladder_output_tokens
-            alone_s += max(0, extra_tokens) * min(tpots_s)
-            guesses.append(crowd_request_s(alone_s, measured_at=1, concurrency=point.concurrency))
-        return min(guesses, default=_UNKNOWN_REQUEST_S)
-
     async def _hold_rate(self, client: LoadClient, planned: PlannedRate) -> None:
         schedule_s = arrival_times_s(
             planned.arrivals,
@@ -237,7 +262,7 @@ class SweepRunner:
         """Run the level, or fetch it if it is finished already."""
         done = self._finished.get(spec.level)
         if done is not None:
-            return done
+            return done.summary
         prompts = build_prompts(
             self._server.endpoint,
             self._server.dialect,
@@ -266,10 +291,20 @@ class SweepRunner:
             record = await loop.run()
         self._writer.flush(sync=True)
         self._run.append_level(record)
-        summary = summarise_level(record, self._level_records)
-        self._finished[spec.level] = summary
+        summary = self._judged(record, summarise_level(record, self._level_records))
+        self._finished[spec.level] = FinishedLevel(spec=spec, summary=summary)
         self._progress.finished(spec.level, summary)
         return summary
+
+    def _judged(self, record: LevelRecord, summary: LevelSummary) -> LevelSummary:
+        """The verdict that the profile will repeat, so that no level is shown as good that is not."""
+        info = self._run.read_info()
+        if not measures_this_machine(info.target):
+            return judge_level(info, record, summary, (), ())[0]
+        entries = RunDirectory(self._run.path).read_telemetry()
+        samples = [x for x in entries if isinstance(x, TelemetrySample) and x.t_ns >= record.started_ns]
+        sensors = [x for x in entries if isinstance(x, Sensors)]
+        return judge_level(info, record, summary, samples, sensors)[0]
 
     def _keep(self, record: RequestRecord) -> None:
         self._writer.append(record)
@@ -278,6 +313,11 @@ class SweepRunner:
     def _skip(self, level: str, reason: str) -> None:
         self._skipped.append(SkippedLevel(level=level, reason=reason))
         self._progress.note(f"{level}: {reason}")
+
+
+def _most_streams(facts: EngineFacts) -> int:
+    """Streams that a climb without given levels will probably reach."""
+    return _UNKNOWN_STREAMS if facts.slots is None else facts.slots + facts.slots // 2
 
 
 def _surface_surprises() -> list[BaseException]:
@@ -295,7 +335,7 @@ def _surface_surprises() -> list[BaseException]:
     return surprises
 
 
-def _finished_levels(run: RunDirectory) -> dict[str, LevelSummary]:
+def _finished_levels(run: RunDirectory) -> dict[str, FinishedLevel]:
     levels = run.read_levels()
     if not levels:
         return {}
@@ -303,6 +343,8 @@ def _finished_levels(run: RunDirectory) -> dict[str, LevelSummary]:
     for request in run.read_requests():
         requests.setdefault((request.level, request.session), []).append(request)
     return {
-        level.spec.level: summarise_level(level, requests.get((level.spec.level, level.session), []))
+        level.spec.level: FinishedLevel(
+            spec=level.spec, summary=summarise_level(level, requests.get((level.spec.level, level.session), []))
+        )
         for level in levels
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,10 +38,12 @@ def run_measurement(target: TargetInfo, plan: Plan, directory: Path, *, seed: in
     return _measure(run, info, progress)
 
 
-def resume_measurement(directory: Path, *, progress: Progress) -> Profile:
-    """Continue a run; finished levels are not repeated."""
+def resume_measurement(directory: Path, *, progress: Progress, keeps_contended: bool = False) -> Profile:
+    """Continue a run; finished levels are not repeated. `keeps_contended` counts levels that others disturbed."""
     run = RunDirectory(directory)
-    return _measure(run, run.read_info(), progress)
+    info = run.read_info()
+    plan = replace(info.plan, keeps_contended=info.plan.keeps_contended or keeps_contended)
+    return _measure(run, replace(info, plan=plan), progress)
 
 
 def write_profile(directory: Path) -> tuple[Profile, list[str]]:

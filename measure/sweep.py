@@ -1,7 +1,7 @@
 """Which levels to run, and what fits into the time there is: arithmetic only."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +9,11 @@ from scipy.optimize import nnls
 
 from measure.arrivals import Arrivals
 from measure.records import LevelSpec, Plan, PlannedLevel, PlannedRate, Shape
+from planner.profile import LevelSummary
 
 QUICK_PLAN = "quick"
 WARM_UP_SHAPE = "warm-up"
 LADDER_SHAPE = "ladder"
-LADDER_BUDGET_FRAC = 0.42
 MIN_LADDER_TOKENS = 32
 _LADDER_REPEATS_S = 1.5
 _MAX_LADDER_REPEATS = 3
@@ -23,6 +23,7 @@ _MIN_WINDOW_S = 3.0
 _MIN_REQUEST_TIMES = 2.0
 _TIGHT_REQUEST_TIMES = 3.0
 _BATCHING_EXPONENT = 0.8
+_UNKNOWN_REQUEST_S = 1.0
 
 _PROMPT_HEAVY = Shape(name="prompt-heavy", input_tokens=256, output_tokens=8)
 _BALANCED = Shape(name="balanced", input_tokens=64, output_tokens=64)
@@ -41,6 +42,7 @@ def quick_plan(*, budget_s: float, longest_input_tokens: int | None) -> Plan:
         budget_s=budget_s,
         level_s=12.0,
         idle_s=1.0,
+        keeps_contended=True,
         ladder_input_tokens=(128, 512, 2048),
         longest_input_tokens=longest_input_tokens,
         ladder_output_tokens=16,
@@ -62,6 +64,7 @@ def grid_plan(
     rates_per_s: Sequence[float] = (),
     arrivals: Arrivals = Arrivals.POISSON,
     burstiness: float = 1.0,
+    keeps_contended: bool = False,
 ) -> Plan:
     """Every concurrency at one given shape, or at the three shapes that the capacity model needs.
 
@@ -75,6 +78,7 @@ def grid_plan(
     return Plan(
         name="grid",
         budget_s=None,
+        keeps_contended=keeps_contended,
         level_s=level_s,
         idle_s=3.0,
         ladder_input_tokens=tuple(n for n in (64, 256, 1024, 4096) if n < longest),
@@ -98,6 +102,43 @@ class LadderPoint:
 
     input_tokens: float
     request_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedLevel:
+    """A level that was run, with what came of it."""
+
+    spec: LevelSpec
+    summary: LevelSummary
+
+
+def ladder_points(finished: Mapping[str, FinishedLevel]) -> list[LadderPoint]:
+    """What the ladder measured, shortest prompt first."""
+    points = [
+        LadderPoint(input_tokens=x.summary.input_tokens.mean, request_s=x.summary.e2e_s.mean)
+        for x in finished.values()
+        if x.spec.shape == LADDER_SHAPE and x.summary.input_tokens is not None and x.summary.e2e_s is not None
+    ]
+    return sorted(points, key=lambda point: point.input_tokens)
+
+
+def expected_request_s(point: PlannedLevel, finished: Mapping[str, FinishedLevel], ladder_output_tokens: int) -> float:
+    """The lower of what the same shape took at a lower concurrency and what the ladder says; 1 s without both."""
+    guesses = [
+        crowd_request_s(x.summary.e2e_s.mean, measured_at=round(x.spec.target), concurrency=point.concurrency)
+        for x in finished.values()
+        if x.spec.mode == "closed"
+        and x.spec.shape == point.shape.name
+        and x.spec.target < point.concurrency
+        and x.summary.e2e_s is not None
+    ]
+    alone_s = predict_request_s(ladder_points(finished), point.shape.input_tokens)
+    climbed = [x.summary for x in finished.values() if x.spec.shape == LADDER_SHAPE]
+    tpots_s = [summary.tpot_s.mean for summary in climbed if summary.tpot_s is not None]
+    if alone_s is not None and tpots_s:
+        alone_s += max(0, point.shape.output_tokens - ladder_output_tokens) * min(tpots_s)
+        guesses.append(crowd_request_s(alone_s, measured_at=1, concurrency=point.concurrency))
+    return min(guesses, default=_UNKNOWN_REQUEST_S)
 
 
 def predict_request_s(points: Sequence[LadderPoint], input_tokens: float) -> float | None:

@@ -183,6 +183,10 @@ class LevelSummary:
     energy: tuple[WindowEnergy, ...] = ()
     stated: dict[str, Statistics] = field(default_factory=dict)
 
+    is_validation: bool = False  # an open-loop level kept to state the error of predictions, never fitted
+    output_tokens_per_s_ci_frac: float | None = None  # half the 95 % interval over the mean, from slices of the window
+    indicative_p99: tuple[str, ...] = ()  # distributions whose p99 comes from fewer than 662 samples
+
     def known(self, name: Literal["input_tokens", "output_tokens", "ttft_s", "tpot_s", "e2e_s"]) -> Statistics | None:
         """All that is known of a sample: of its whole distribution, or what a tool states of it."""
         whole: Distribution | None = getattr(self, name)
@@ -191,6 +195,34 @@ class LevelSummary:
         return Statistics(
             mean=whole.mean, count=whole.count, p50=whole.p50, p95=whole.p95, p99=whole.p99, max=whole.max
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One mean or percentile that was measured in a held-back run and predicted for the same arrivals, in seconds."""
+
+    measured_s: float
+    predicted_s: float
+
+    @property
+    def error_frac(self) -> float:
+        """Relative error with its sign: 0.1 measured and 0.09 predicted give -0.1."""
+        return self.predicted_s / self.measured_s - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBackRun:
+    """An open-loop run that was never fitted, beside what the step time and the simulator say of its arrivals.
+
+    `load_frac` is the offered rate over the measured capacity, `None` where the rate was given by hand.
+    """
+
+    rate_per_s: float
+    load_frac: float | None
+    requests: int
+    tpot_mean: Check | None
+    e2e_mean: Check
+    ttft_p95: Check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,6 +309,7 @@ class Profile:
     load_time_s: float | None
     levels: tuple[LevelSummary, ...]
     missing: dict[str, str]
+    held_back: tuple[HeldBackRun, ...] = ()
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 

@@ -127,7 +127,18 @@ def test_mistakes_in_a_scenario_are_listed_together_with_their_places(tmp_path: 
 def test_engine_that_dies_during_a_level_keeps_what_was_measured(tmp_path: Path) -> None:
     run = tmp_path / "run"
     arguments = ["--synthetic", "Tiny-1M", "--concurrency", "1,2,4", "--input-tokens", "32", "--output-tokens", "16"]
-    command = [sys.executable, "-m", "measure.cli", "measure", *arguments, "--duration", "4", "--out", str(run)]
+    command = [
+        sys.executable,
+        "-m",
+        "measure.cli",
+        "measure",
+        *arguments,
+        "--duration",
+        "4",
+        "--busy-ok",
+        "--out",
+        str(run),
+    ]
     agent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     try:
         levels = run / "levels.jsonl"

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import uvloop
 
-from measure.judge import bias_note, judge_levels
+from measure.judge import bias_note, is_contention, judge_level, judge_levels
 from measure.records import (
     SCHEMA_VERSION,
     ClientBias,
@@ -91,10 +91,25 @@ def test_other_processes_invalidate_a_level() -> None:
     assert warnings == []
 
 
-def test_where_too_little_would_remain_contention_is_said_only() -> None:
-    (judged,), warnings = judge_levels(INFO, [LEVEL], [SUMMARY], CONTENDED, [SENSORS])
+def test_a_plan_that_keeps_contended_levels_warns_only() -> None:
+    kept = replace(INFO, plan=replace(INFO.plan, keeps_contended=True))
+    (judged,), warnings = judge_levels(kept, [LEVEL], [SUMMARY], CONTENDED, [SENSORS])
     assert judged.valid
     assert "0.5 cores" in warnings[0]
+
+
+def test_a_level_is_judged_alone_as_it_is_among_others() -> None:
+    (among,), _ = judge_levels(INFO, [LEVEL], [SUMMARY], CONTENDED, [SENSORS])
+    alone, why = judge_level(INFO, LEVEL, SUMMARY, CONTENDED, [SENSORS])
+    assert alone == among
+    assert is_contention(why[0])
+
+
+def test_the_same_load_is_nothing_to_a_large_machine() -> None:
+    # 1.8 of 64 cores busy, 1.2 the server's, 0.1 the client's: 0.5 cores are less than 6 % of 64
+    wide = [replace(s, host_cpu_frac=1.8 / 64) for s in CONTENDED]
+    (judged,), _ = judge_levels(INFO, [LEVEL], [SUMMARY], wide, [replace(SENSORS, cpu_count=64)])
+    assert judged.valid
 
 
 def test_a_quick_run_takes_the_machine_as_it_is_and_says_so() -> None:

@@ -35,7 +35,9 @@ def test_contention_is_named_and_the_advice_is_an_idle_machine() -> None:
     assert said.startswith("0 of the run's 2 levels can be used")
     assert said.count("no request ended within the steady window") == 1
     assert "other processes used 0.6 cores" in said
-    assert said.endswith("; run again on an idle machine")
+    assert said.endswith(
+        "; run again on an idle machine, or count the disturbed levels with --resume RUN_DIR --busy-ok"
+    )
 
 
 def test_levels_that_were_too_short_ask_for_a_longer_duration() -> None:

@@ -132,7 +132,8 @@ def test_an_interrupt_says_where_the_records_are(model: Path, tmp_path: Path) ->
 
 def test_a_killed_run_keeps_its_records_and_leaves_no_engine_behind(model: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "measure.cli", "measure", "--gguf", str(model), "--out", str(run), "--slots", "2"]
+    command = [sys.executable, "-m", "measure.cli", "measure", "--gguf", str(model), "--out", str(run), "--busy-ok"]
+    command += ["--slots", "2"]
     command += [
         "--context-tokens",
         "1024",

@@ -1,0 +1,274 @@
+"""`--auto`: which level comes next, decided from what was measured so far. Arithmetic only, no clock.
+
+One stream after another prompt length (the ladder) says how long requests take; that fixes three shapes. With the
+balanced one the concurrency doubles until the throughput gains no more or the slots are full. A grid at the other
+shapes follows, the first level once more (has the machine drifted?), a level beyond the slots, levels once more whose
+throughput is still uncertain, and at the end two open-loop runs at 50 and 85 % of the measured capacity, never fitted.
+
+Every decision is a function of the finished levels, so a run that was interrupted goes on where it stood.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from measure.records import LevelSpec, Plan, PlannedLevel, Shape, SkippedLevel
+from measure.sweep import LADDER_SHAPE, FinishedLevel, expected_request_s, ladder_points, predict_request_s
+from planner.profile import LevelSummary
+
+AUTO_PLAN = "auto"
+DEFAULT_BUDGET_S = 240.0
+CI_TARGET_FRAC = 0.05
+"""Wanted half width of the 95 % interval of a level's throughput."""
+MAX_REPEATS = 2
+LOADS = (0.5, 0.85)
+"""Shares of the measured capacity at which the held-back runs are offered."""
+
+_LEVEL_FRAC, _LADDER_FRAC = 0.042, 0.08
+_VALIDATION_FRACS = (0.17, 0.19)
+_UNITS = (64, 32, 16, 8, 4)
+_GROWTH_UNDER_LOAD = 5.0
+_SHAPE_FRAC = 0.55
+_GAIN = 1.05
+_PLATEAU_LEVELS = 2
+_MOST_STREAMS = 512
+_MIN_REQUESTS, _REQUESTS_PER_STREAM = 8, 4
+_MIN_WINDOW_S = 3.0
+_LONGEST_BLIND_PROMPT = 2048
+_LADDER = (16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+
+
+def auto_plan(*, budget_s: float, keeps_contended: bool) -> Plan:
+    """A sweep of about `budget_s` seconds in all, start of the server not counted."""
+    return Plan(
+        name=AUTO_PLAN,
+        budget_s=budget_s,
+        level_s=budget_s * _LEVEL_FRAC,
+        idle_s=min(3.0, budget_s / 80),
+        ladder_input_tokens=_LADDER,
+        longest_input_tokens=None,
+        ladder_output_tokens=16,
+        levels=(),
+        ladder_frac=_LADDER_FRAC,
+        keeps_contended=keeps_contended,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextLevel:
+    """A level to run now, with the time that one of its requests should take."""
+
+    spec: LevelSpec
+    expected_s: float
+
+
+def ladder_rungs(plan: Plan, context_tokens: int | None) -> tuple[int, ...]:
+    """The prompt lengths worth trying: up to the context, and not far into the dark where that is not known."""
+    most = _LONGEST_BLIND_PROMPT if context_tokens is None else context_tokens - 2 * plan.ladder_output_tokens
+    return tuple(n for n in plan.ladder_input_tokens if n <= most)
+
+
+def next_level(
+    plan: Plan,
+    finished: Mapping[str, FinishedLevel],
+    skipped: Collection[str],
+    *,
+    slots: int | None,
+    context_tokens: int | None,
+    left_s: float,
+) -> NextLevel | SkippedLevel | None:
+    """The next level, one to leave out with the reason, or `None` at the end. The ladder must be finished."""
+    assert plan.budget_s is not None
+    shapes = choose_shapes(finished, context_tokens=context_tokens, level_s=plan.level_s)
+    if shapes is None:
+        return None
+    prompt_heavy, balanced, output_heavy = shapes
+    climbed = _climb(finished, skipped, slots)
+    reserved_s = sum(_VALIDATION_FRACS) * plan.budget_s
+    if any(x.spec.is_validation for x in finished.values()):
+        return _validation(plan, finished, skipped, balanced, climbed)
+    for name, point in _closed_levels(climbed, finished, prompt_heavy, balanced, output_heavy, slots):
+        if name in finished or name in skipped:
+            continue
+        expected_s = expected_request_s(point, finished, plan.ladder_output_tokens)
+        spec = _closed_spec(name, point, plan, expected_s)
+        if spec is None:
+            reason = f"two requests of about {expected_s:.1f} s each do not fit into {2 * plan.level_s:.0f} s"
+            return SkippedLevel(level=name, reason=reason)
+        if spec.max_s > left_s - reserved_s and "-r" in name.removeprefix(f"closed-{point.shape.name}"):
+            break
+        if spec.max_s > left_s - reserved_s:
+            return SkippedLevel(
+                level=name,
+                reason=f"no time left for it in the {plan.budget_s:.0f} s of the run; give a longer --duration",
+            )
+        return NextLevel(spec=spec, expected_s=expected_s)
+    return _validation(plan, finished, skipped, balanced, climbed)
+
+
+def choose_shapes(
+    finished: Mapping[str, FinishedLevel], *, context_tokens: int | None, level_s: float
+) -> tuple[Shape, Shape, Shape] | None:
+    """Prompt-heavy 8:1, balanced 1:1, output-heavy 1:8, as long as context and time allow; `None` without a ladder.
+
+    A request alone may take 11 % of a level's time, so that one among many, about five times as slow, takes about half.
+    With 1 ms a prompt token, 6.5 ms an output token and levels of 10 s: 256:32, 64:64 and 16:128, of which the last one
+    takes 0.85 s alone.
+    """
+    points = ladder_points(finished)
+    tpots_s = [s.summary.tpot_s.mean for s in finished.values() if s.spec.shape == LADDER_SHAPE and s.summary.tpot_s]
+    if not points or not tpots_s:
+        return None
+    for unit in _UNITS:
+        shapes = (
+            Shape(name="prompt-heavy", input_tokens=16 * unit, output_tokens=2 * unit),
+            Shape(name="balanced", input_tokens=4 * unit, output_tokens=4 * unit),
+            Shape(name="output-heavy", input_tokens=unit, output_tokens=8 * unit),
+        )
+        times_s = [
+            (predict_request_s(points, shape.input_tokens) or points[0].request_s) + shape.output_tokens * min(tpots_s)
+            for shape in shapes
+        ]
+        fits = context_tokens is None or 18.5 * unit <= context_tokens
+        if unit == _UNITS[-1] or (fits and max(times_s) * _GROWTH_UNDER_LOAD <= _SHAPE_FRAC * level_s):
+            return shapes
+    return None
+
+
+def capacity_per_s(finished: Mapping[str, FinishedLevel]) -> float | None:
+    """Requests per second of the balanced shape at its best valid closed-loop level."""
+    rates = [x.summary.requests_per_s for x in _closed(finished, "balanced") if x.summary.valid]
+    return max(rates, default=None)
+
+
+def _closed(finished: Mapping[str, FinishedLevel], shape: str) -> list[FinishedLevel]:
+    return [x for x in finished.values() if x.spec.mode == "closed" and x.spec.shape == shape]
+
+
+def _climb(finished: Mapping[str, FinishedLevel], skipped: Collection[str], slots: int | None) -> list[int]:
+    """Concurrencies of the balanced shape: all that are finished, and the next one where the climb goes on."""
+    climbed: list[int] = []
+    best = [0.0]
+    for streams in _doublings(slots):
+        climbed.append(streams)
+        done = finished.get(_name("balanced", streams))
+        if done is None:
+            return climbed[:-1] if _name("balanced", streams) in skipped else climbed
+        best.append(max(best[-1], done.summary.output_tokens_per_s))
+        if slots is None and len(best) > _PLATEAU_LEVELS + 1 and best[-1] < _GAIN * best[-1 - _PLATEAU_LEVELS]:
+            return climbed
+    return climbed
+
+
+def _doublings(slots: int | None) -> Iterator[int]:
+    """1, 2, 4, ... and the number of slots at the end: 1, 2, 4, 6 for six."""
+    streams = 1
+    while streams < (slots or _MOST_STREAMS):
+        yield streams
+        streams *= 2
+    yield slots or _MOST_STREAMS
+
+
+def _closed_levels(
+    climbed: Sequence[int],
+    finished: Mapping[str, FinishedLevel],
+    prompt_heavy: Shape,
+    balanced: Shape,
+    output_heavy: Shape,
+    slots: int | None,
+) -> Iterator[tuple[str, PlannedLevel]]:
+    """All closed-loop levels in the order of their worth."""
+    for streams in climbed:
+        yield _named(balanced, streams)
+    top, middle = climbed[-1], climbed[len(climbed) // 2]
+    for streams in dict.fromkeys((top, middle)):
+        yield _named(prompt_heavy, streams)
+        yield _named(output_heavy, streams)
+    yield _named(output_heavy, 1)
+    name, first = _named(balanced, climbed[0])
+    yield f"{name}-again", first
+    if slots is not None:
+        yield _named(balanced, slots + max(1, slots // 2))
+    for streams in reversed(climbed[1:]):
+        yield _named(prompt_heavy, streams)
+        yield _named(output_heavy, streams)
+    uncertain = [x for x in finished.values() if x.spec.mode == "closed" and x.spec.shape != LADDER_SHAPE]
+    uncertain = [x for x in uncertain if not x.summary.valid or _ci_frac(x.summary) > CI_TARGET_FRAC]
+    for done in sorted(uncertain, key=lambda x: (x.summary.valid, -_ci_frac(x.summary))):
+        name, _, repeat = done.spec.level.partition("-r")
+        number = int(repeat or 1) + 1
+        if number <= 1 + MAX_REPEATS and done.spec.shape in (balanced.name, prompt_heavy.name, output_heavy.name):
+            shape = Shape(
+                name=done.spec.shape, input_tokens=done.spec.input_tokens, output_tokens=done.spec.output_tokens
+            )
+            yield f"{name}-r{number}", PlannedLevel(shape=shape, concurrency=round(done.spec.target))
+
+
+def _ci_frac(summary: LevelSummary) -> float:
+    return summary.output_tokens_per_s_ci_frac or 0.0
+
+
+def _name(shape: str, streams: int) -> str:
+    return f"closed-{shape}-{streams}"
+
+
+def _named(shape: Shape, streams: int) -> tuple[str, PlannedLevel]:
+    return _name(shape.name, streams), PlannedLevel(shape=shape, concurrency=streams)
+
+
+def _closed_spec(name: str, point: PlannedLevel, plan: Plan, expected_s: float) -> LevelSpec | None:
+    """A level with time for its warm-up and three requests a stream; `None` if two do not fit into twice the usual."""
+    if 2 * expected_s > 2 * plan.level_s:
+        return None
+    max_s = min(2 * plan.level_s, max(plan.level_s, 4 * expected_s))
+    return LevelSpec(
+        level=name,
+        shape=point.shape.name,
+        mode="closed",
+        target=point.concurrency,
+        input_tokens=point.shape.input_tokens,
+        output_tokens=point.shape.output_tokens,
+        max_s=max_s,
+        min_window_s=min(max(_MIN_WINDOW_S, plan.level_s / 3), max_s / 2),
+        wanted_requests=max(_MIN_REQUESTS, _REQUESTS_PER_STREAM * point.concurrency),
+    )
+
+
+def validation_name(load: float) -> str:
+    return f"validate-{load:.0%}".removesuffix("%")
+
+
+def _validation(
+    plan: Plan,
+    finished: Mapping[str, FinishedLevel],
+    skipped: Collection[str],
+    balanced: Shape,
+    climbed: Sequence[int],
+) -> NextLevel | SkippedLevel | None:
+    """The held-back runs; once more where other processes disturbed one."""
+    assert plan.budget_s is not None
+    capacity = capacity_per_s(finished)
+    for load, frac in zip(LOADS, _VALIDATION_FRACS, strict=True):
+        name = validation_name(load)
+        first = finished.get(name)
+        if first is not None and not first.summary.valid:
+            name += "-r2"
+        if name in finished or name in skipped:
+            continue
+        if capacity is None:
+            return SkippedLevel(level=name, reason="no valid level says what the capacity is")
+        top = finished.get(_name("balanced", climbed[-1]))
+        return NextLevel(
+            spec=LevelSpec(
+                level=name,
+                shape=balanced.name,
+                mode="open",
+                target=float(f"{load * capacity:.4g}"),
+                input_tokens=balanced.input_tokens,
+                output_tokens=balanced.output_tokens,
+                max_s=frac * plan.budget_s,
+                warm_up=False,
+                is_validation=True,
+            ),
+            expected_s=top.summary.e2e_s.mean if top and top.summary.e2e_s else 1.0,
+        )
+    return None
