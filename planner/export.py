@@ -20,6 +20,7 @@ from planner.plan import FleetSize, OptionResult, Plan
 from planner.report import render_report
 from planner.scenario import dump_scenario
 from planner.version import VERSION
+from planner.workbook import WORKBOOK_FILE, workbook_xlsx
 from pricing.lockfile import lock_text
 
 SCHEMA_VERSION = 1
@@ -45,6 +46,7 @@ def plan_files(plan: Plan) -> dict[str, bytes]:
         "assumptions.csv": assumptions_csv(plan),
         "hourly.csv": hourly_csv(plan),
         "focus.csv": focus_csv(plan),
+        WORKBOOK_FILE: workbook_xlsx(plan),
         REPORT_FILE: render_report(plan).encode(),
     }
     if plan.price_lock is not None:

@@ -1,4 +1,4 @@
-"""Sheets of the workbook: typed cells in a few formats, formulas that carry their value, references by row and column."""
+"""Sheets of the workbook: typed cells in a few formats, formulas that carry their value, references to cells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

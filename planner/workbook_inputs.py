@@ -1,18 +1,24 @@
 """What the workbook's formulas read: assumptions, traffic, capacity staircases, API prices."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planner.capacity import CapacityCurve
 from planner.draws import Draws
+from planner.fleet import Week, boot_hours, staffed_week
 from planner.options import ApiOption, OwnOption, RentOption
 from planner.plan import Plan
 from planner.schedule import period_start
 from planner.units import TOKENS_PER_MTOK
-from planner.verdict import label
+from planner.wording import label
 from planner.workbook_cells import Book, Look, Sheet
+
+Array = NDArray[np.floating[Any]]
 
 _TINY_RATE = 1e-12
 _TOLERANCE = 1e-9  # the planner's own: a rate that equals a step's limit up to rounding still fits
@@ -32,7 +38,7 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeekCells:
-    """The distinct hourly weights of the week and how many hours have each, as columns; `peak` is the last weight."""
+    """Distinct hourly weights and how many hours of the week have each, as columns; `peak` is the last weight."""
 
     weights: str
     hours: str
@@ -41,7 +47,7 @@ class WeekCells:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staircase:
-    """The cells of one host's capacity table."""
+    """The cells of one host's capacity table. `week` is the one that its machines are paid for, boot time included."""
 
     needs_more_than: str
     replicas: str
@@ -53,13 +59,19 @@ class Staircase:
     busy_s_per_request: str
     per_machine: str
     spare: str
+    zones: int
+    week: WeekCells
 
     def machines_for(self, rate: str) -> str:
         """Formula: whole machines at a rate [1/s] or at an array of rates, as `planner.fleet.machines_needed`."""
-        beyond = f"-INT(-(-INT(-{rate}/({self.last_rate}/{self.last_replicas})*(1-{_TOLERANCE}))+{self.spare})/"
+        needed = f"-INT(-{rate}/({self.last_rate}/{self.last_replicas})*(1-{_TOLERANCE}))"
+        beyond = f"-INT(-({needed}+{self.spare})/INT({self.per_machine}))"
+        if self.zones > 1:
+            spread = _spread(f"-INT(-({needed})/INT({self.per_machine}))", self.zones)
+            beyond = f"({beyond}+{spread}+ABS({beyond}-({spread})))/2"
         return (
             f"(LOOKUP({rate},{self.needs_more_than},{self.machines})+({rate}>{self.last_rate}*(1+{_TOLERANCE}))*"
-            f"({beyond}INT({self.per_machine}))-{self.last_machines}))"
+            f"({beyond}-{self.last_machines}))"
         )
 
     def held_by(self, replicas: str) -> str:
@@ -89,7 +101,9 @@ def write_inputs(book: Book, plan: Plan) -> Inputs:
     """Every assumption with low, mid and high; the column "value used" is what all formulas read."""
     sheet = book.sheet("Inputs", (34, 34, 12, 12, 14, 12, 8, 12, 14, 46, 12, 12, 46))
     sheet.text(0, 0, f"Inputs: {plan.scenario.name}", Look.TITLE)
-    sheet.text(1, 0, "Change a yellow cell and every sheet follows. Case picks low, mid or high; an own value wins.", Look.NOTE)
+    sheet.text(
+        1, 0, "Change a yellow cell and every sheet follows. Case picks low, mid or high; an own value wins.", Look.NOTE
+    )
     sheet.text(2, 0, f"Currency {plan.scenario.currency}; fractions are shown as percentages.", Look.NOTE)
     sheet.row(_FIRST - 1, 0, _INPUT_COLUMNS, Look.HEAD)
     found: dict[str, str] = {}
@@ -152,12 +166,7 @@ def write_workload(book: Book, plan: Plan) -> WeekCells:
             sheet.number(row + offset, column, value)
     row += 5
     sheet.row(row - 1, 0, ("request rate of an hour over the week's mean", "hours of the week"), Look.HEAD)
-    week = plan.frame.week
-    for offset, (weight, hours) in enumerate(zip(week.weights, week.hours, strict=True)):
-        sheet.number(row + offset, 0, weight)
-        sheet.number(row + offset, 1, hours, Look.COUNT)
-    last = row + len(week.weights) - 1
-    return WeekCells(weights=sheet.span(row, 0, last, 0), hours=sheet.span(row, 1, last, 1), peak=sheet.at(last, 0))
+    return _week(sheet, row, 0, plan.frame.week)
 
 
 def write_capacity(
@@ -168,7 +177,7 @@ def write_capacity(
     sheet.text(0, 0, "Capacity: simulated with the measured profile, so not recomputed here", Look.TITLE)
     sheet.text(1, 0, "Only the machines follow: replicas plus spare, at least the least, in whole machines.", Look.NOTE)
     return {
-        host.id: _staircase(sheet, 5 * place, host.id, host.curve, inputs, plan, mid)
+        host.id: _staircase(sheet, 7 * place, host.id, host.curve, inputs, plan, mid)
         for place, host in enumerate(hosts)
     }
 
@@ -177,7 +186,7 @@ def _staircase(
     sheet: Sheet, column: int, host: str, curve: CapacityCurve, inputs: Inputs, plan: Plan, mid: Draws
 ) -> Staircase:
     rules, name = plan.frame.rules, f"{host}/replicas_per_machine"
-    sheet.worksheet.set_column(column, column + 3, 16)
+    sheet.worksheet.set_column(column, column + 5, 16)
     sheet.text(3, column, host, Look.SECTION)
     sheet.row(4, column, ("replicas per machine", "busy seconds per request"), Look.HEAD)
     per_machine = sheet.formula(5, column, inputs[name], float(mid.values[name][0]))
@@ -193,10 +202,17 @@ def _staircase(
         sheet.number(row, column, rate)
         needed = sheet.number(row, column + 1, replicas, Look.COUNT)
         sheet.number(row, column + 2, held)
-        wanted = f"MAX({needed}+{inputs.spare_replicas},{inputs.min_replicas})"
-        machines = -(-max(replicas + rules.spare_replicas, rules.min_replicas) // per)
-        sheet.formula(row, column + 3, f"-INT(-{wanted}/INT({per_machine}))", machines, Look.COUNT)
+        wanted = f"MAX({needed}+{inputs.spare_replicas},{inputs.min_replicas})" if replicas else inputs.min_replicas
+        machines = f"-INT(-{wanted}/INT({per_machine}))"
+        if rules.zones > 1:
+            machines = f"MAX({machines},{_spread(f'-INT(-{needed}/INT({per_machine}))', rules.zones)})"
+        now = -(-(max(replicas + rules.spare_replicas, rules.min_replicas) if replicas else rules.min_replicas) // per)
+        if rules.zones > 1:
+            now = max(now, math.ceil(-(-replicas // per) * rules.zones / (rules.zones - 1) - _TOLERANCE))
+        sheet.formula(row, column + 3, machines, now, Look.COUNT)
     last = first + len(curve.replicas)
+    week = staffed_week(plan.frame.week, boot_hours(curve, rules), rules.min_up_h if rules.scale_by_hour else 1)
+    sheet.row(7, column + 4, ("paid as at this rate over the week's mean", "hours of the week"), Look.HEAD)
     return Staircase(
         needs_more_than=sheet.span(first, column, last, column),
         replicas=sheet.span(first, column + 1, last, column + 1),
@@ -208,6 +224,25 @@ def _staircase(
         busy_s_per_request=busy,
         per_machine=per_machine,
         spare=inputs.spare_replicas,
+        zones=rules.zones,
+        week=_week(sheet, first, column + 4, week),
+    )
+
+
+def _spread(machines: str, zones: int) -> str:
+    """Formula: fewest machines of which so many are left without the fullest zone, as `planner.fleet`."""
+    return f"-INT(-({machines}*{zones}/{zones - 1}-{_TOLERANCE}))"
+
+
+def _week(sheet: Sheet, row: int, column: int, week: Week) -> WeekCells:
+    for offset, (weight, hours) in enumerate(zip(week.weights, week.hours, strict=True)):
+        sheet.number(row + offset, column, weight)
+        sheet.number(row + offset, column + 1, hours, Look.COUNT)
+    last = row + len(week.weights) - 1
+    return WeekCells(
+        weights=sheet.span(row, column, last, column),
+        hours=sheet.span(row, column + 1, last, column + 1),
+        peak=sheet.at(last, column),
     )
 
 
@@ -262,9 +297,7 @@ def write_prices(book: Book, plan: Plan, apis: Sequence[ApiOption], inputs: Inpu
                     rates.number(row, 4 + level, float(mine[level]))
                     rates.number(row, 4 + count + level, float(ratio[level]))
                 now = np.array(_hats(levels, float(mid.values["cached_input_frac"][0])))
-                amounts = [
-                    f"{w}*{rates.at(row, 4 + level)}".replace("Rates!", "") for level, w in enumerate(weights)
-                ]
+                amounts = [f"{w}*{rates.at(row, 4 + level)}".replace("Rates!", "") for level, w in enumerate(weights)]
                 costs = [f"{a}*{rates.at(row, 4 + count + i)}".replace("Rates!", "") for i, a in enumerate(amounts)]
                 key = (api.id, kind, month)
                 tokens[key] = rates.formula(row, 4 + 2 * count, "+".join(amounts), float(now @ mine))
@@ -275,12 +308,12 @@ def write_prices(book: Book, plan: Plan, apis: Sequence[ApiOption], inputs: Inpu
     return RateCells(tokens_per_request=tokens, usd_per_request=usd)
 
 
-def _usd_per_mtok(api: ApiOption, place: int) -> np.ndarray:
+def _usd_per_mtok(api: ApiOption, place: int) -> Array:
     tokens, usd = api.tokens_per_request[place], api.usd_per_request[place]
-    return np.divide(usd * TOKENS_PER_MTOK, tokens, out=np.zeros_like(usd), where=tokens > 0)
+    return np.asarray(np.divide(usd * TOKENS_PER_MTOK, tokens, out=np.zeros_like(usd), where=tokens > 0))
 
 
-def _first_price(per_mtok: np.ndarray) -> float:
+def _first_price(per_mtok: Array) -> float:
     """The price of the first month, at the first cached share at which there are such tokens; 0 for a free kind."""
     return float(next((price for price in per_mtok.T.ravel() if price > 0), 0.0))
 

@@ -1,7 +1,7 @@
 """The schedule of the workbook: every cost line of every option as a formula over the months.
 
-The formulas are those of `planner.cost` and `planner.schedule` in a spreadsheet's words; the value that each cell carries
-is the engine's. Where an option holds a commitment, those lines are values and say so.
+The formulas are those of `planner.cost` and `planner.schedule` in a spreadsheet's words; the value that each cell
+carries is the engine's. Where an option holds a commitment, those lines are values and say so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ from planner.options import (
     rules_for,
 )
 from planner.plan import Plan
-from planner.schedule import Entry, period_start
+from planner.schedule import Entry, cash_usd, period_start, pnl_usd
 from planner.units import (
     DAYS_PER_MONTH,
     HOURS_PER_MONTH,
@@ -73,7 +73,8 @@ class Block:
 
 
 class ScheduleSheet:
-    """Writes the sheet option by option; `blocks` says where what stands, in the order of the plan's options."""
+    """Writes the sheet option by option. `blocks` says where what stands, in the order of the plan's options; `values`
+    holds the numbers of each row, months 0 to the last."""
 
     def __init__(
         self,
@@ -92,6 +93,7 @@ class ScheduleSheet:
         self._row = 0
         self._cash: list[int] = []
         self._pnl: list[int] = []
+        self.values: dict[int, Array] = {}
         self.shared = self._head()
         by_id = {option.id: option for option in plan.modelled}
         self.blocks = [self._block(by_id[result.id]) for result in plan.options]
@@ -205,8 +207,10 @@ class ScheduleSheet:
                 self._hybrid(option, entries)
             case StagedOption():
                 self._staged(option, entries)
-        cash = self._total(option.id, "cash", self._cash, sum(e.cash_usd for e in entries)[0])
-        pnl = self._total(option.id, "P&L", self._pnl, sum(e.pnl_usd for e in entries)[0])
+        if not self._cash:
+            self._as_values(option.id, entries)
+        cash = self._total(option.id, "cash", self._cash, cash_usd(entries)[0])
+        pnl = self._total(option.id, "P&L", self._pnl, pnl_usd(entries)[0])
         return Block(option=option, cash=cash, pnl=pnl, **extra)
 
     # --- options -----------------------------------------------------------------------------------------------------
@@ -228,16 +232,25 @@ class ScheduleSheet:
 
             self._line(option_id, entry.item, "quantity", entry.unit, entry.basis, tokens, entry.quantity[0])
             self._money(option_id, entry.item, "cash and P&L", entry.basis, usd, entry.cash_usd[0])
-        for entry in (entry for entry in entries if entry.category == "commitment"):
+        self._as_values(option_id, [entry for entry in entries if entry.category == "commitment"])
+
+    def _as_values(self, option_id: str, entries: Sequence[Entry]) -> None:
+        """Entries that follow rules which the workbook does not know."""
+        for entry in entries:
             said = f"value, not recomputed: {entry.basis}"
             self._money(option_id, entry.item, "cash", said, None, entry.cash_usd[0], pnl=False)
             self._money(option_id, entry.item, "P&L", said, None, entry.pnl_usd[0], cash=False)
 
     def _rent(
-        self, option_id: str, host: RentOption, entries: Sequence[Entry], serving: int | None, machines: int | None = None
+        self,
+        option_id: str,
+        host: RentOption,
+        entries: Sequence[Entry],
+        serving: int | None,
+        machines: int | None = None,
     ) -> dict[str, Any]:
         """Rent and staff; with `machines` so many run all the time, else the fleet follows the load."""
-        frame, shared, inputs, stairs = self.plan.frame, self.shared, self.inputs, self.stairs[host.id]
+        shared, inputs, stairs = self.shared, self.inputs, self.stairs[host.id]
         offer, rules = host.offer, rules_for(host, self.plan.frame.rules)
         rent = _entry(entries, "rent")
         by_hour = machines is None and rules.scale_by_hour
@@ -247,8 +260,8 @@ class ScheduleSheet:
                 return f"{self.cell(machines, m)}*{HOURS_PER_MONTH:.0f}"
             factor = f"*{self.cell(serving, m)}" if serving is not None else ""
             if by_hour:
-                need = stairs.machines_for(f"({self.cell(shared.load, m)}*{self.week.weights})")
-                return f"SUMPRODUCT({self.week.hours}*{need})*{HOURS_PER_MONTH:.0f}/{HOURS_PER_WEEK:.0f}{factor}"
+                need = stairs.machines_for(f"({self.cell(shared.load, m)}*{stairs.week.weights})")
+                return f"SUMPRODUCT({stairs.week.hours}*{need})*{HOURS_PER_MONTH:.0f}/{HOURS_PER_WEEK:.0f}{factor}"
             at = f"{self.cell(shared.load, m)}*{self.week.peak}"
             need = f"{stairs.machines_for(f'({at})')}*{HOURS_PER_MONTH:.0f}{factor}"
             if offer.term is Term.RESERVED and m > 1:
@@ -269,13 +282,13 @@ class ScheduleSheet:
             lambda m: f"{self.cell(quantity, m)}*{self.cell(price, m)}",
             rent.cash_usd[0],
         )
-        if offer.min_term_months:
+        if term := offer.min_term_months:
             owed = next((entry for entry in entries if entry.category == "exit"), None)
             last, span = self.horizon, self.months(quantity, 1, self.horizon)
             self._money(
-                *(option_id, f"rest of the term of {offer.min_term_months} months", "cash and P&L", rent.basis),
+                *(option_id, f"rest of the term of {term} months", "cash and P&L", rent.basis),
                 lambda m: (
-                    f'MAX({offer.min_term_months}-COUNTIF({span},">0"),0)*{self.cell(quantity, m)}*{self.cell(price, m)}'
+                    f'MAX({term}-COUNTIF({span},">0"),0)*{self.cell(quantity, m)}*{self.cell(price, m)}'
                     if m == last
                     else "0"
                 ),
@@ -301,7 +314,7 @@ class ScheduleSheet:
         machines: int | None,
         load: int | None = None,
     ) -> dict[str, Any]:
-        """Everything owned. Without `machines` the fleet is what the peak has needed so far; `load` is the rate served."""
+        """Everything owned. Without `machines` the fleet is what the peak has needed; `load` is the rate it serves."""
         shared, inputs, stairs = self.shared, self.inputs, self.stairs[host.id]
         horizon, mid = self.horizon, self.mid
         name = {field: inputs[f"{host.id}/{field}"] for field in ("price_usd", "residual_frac", "idle_w", "loaded_w")}
@@ -342,14 +355,19 @@ class ScheduleSheet:
             _entry(entries, "purchase").quantity[0],
             from_month=0,
         )
-        hardware = _Asset(host.offer.name, name["price_usd"], name["residual_frac"], inputs["resale_frac_of_book_value"])
+        hardware = _Asset(
+            host.offer.name, name["price_usd"], name["residual_frac"], inputs["resale_frac_of_book_value"]
+        )
         share = inputs["network_frac_of_hardware"]
         network = _Asset(f"network for {host.offer.name}", f"({name['price_usd']}*{share})", "0", "0")
         for asset in (hardware, network):
             self._asset(option_id, asset, entries, machines, joining, bought, life)
         power, space, support = (_entry(entries, category) for category in ("power", "colocation", "support"))
-        on = (lambda m: f"*{self.cell(serving, m)}") if serving is not None else (lambda m: "")
-        idle, loaded = name["idle_w"], name["loaded_w"]
+        idle, loaded, colocation = name["idle_w"], name["loaded_w"], inputs["colocation_usd_per_kw_month"]
+
+        def on(m: int) -> str:
+            return f"*{self.cell(serving, m)}" if serving is not None else ""
+
         kwh = self._line(
             *(option_id, power.item, "quantity", power.unit, power.basis),
             lambda m: (
@@ -363,9 +381,7 @@ class ScheduleSheet:
             (power, lambda m: f"{self.cell(kwh, m)}*{inputs['electricity_usd_per_kwh']}"),
             (
                 space,
-                lambda m: (
-                    f"{self.cell(machines, m)}*{loaded}/{WATTS_PER_KILOWATT:.0f}*{inputs['colocation_usd_per_kw_month']}"
-                ),
+                lambda m: f"{self.cell(machines, m)}*{loaded}/{WATTS_PER_KILOWATT:.0f}*{colocation}",
             ),
             (
                 support,
@@ -442,8 +458,9 @@ class ScheduleSheet:
         share = base_and_overflow(option, frame, self.mid)[0]
 
         def above(m: int) -> str:
-            spill = f"({self.cell(shared.rate, m)}*{self.week.weights}-{stairs.held_by(replicas)}*{inputs['throughput_ratio']})"
-            return f"SUMPRODUCT(({spill}>0)*{spill}*{self.week.hours})/{HOURS_PER_WEEK:.0f}/{self.cell(shared.rate, m)}"
+            rate = self.cell(shared.rate, m)
+            spill = f"({rate}*{self.week.weights}-{stairs.held_by(replicas)}*{inputs['throughput_ratio']})"
+            return f"SUMPRODUCT(({spill}>0)*{spill}*{self.week.hours})/{HOURS_PER_WEEK:.0f}/{rate}"
 
         overflow = self._line(
             *(option.id, "share of the requests that goes to the API", "quantity", "1", ""),
@@ -510,6 +527,7 @@ class ScheduleSheet:
     ) -> int:
         """One row over the months; `values` has one number per month 0..horizon. Returns its place."""
         row = self._row
+        self.values[row] = np.array(values)
         self.sheet.row(row, 0, (option_id, item, what, unit, basis))
         for month in range(from_month if formula else 0, self.horizon + 1):
             column, value = _FIRST_MONTH_COLUMN + month, float(values[month])
@@ -561,7 +579,7 @@ class ScheduleSheet:
 
 @dataclass(frozen=True, slots=True)
 class _Asset:
-    """Formulas for the price of one machine's part, what is left of it at the end of its life, and what a sale brings."""
+    """Formulas for the price of a part of a machine, what is left of it at the end of its life, what a sale brings."""
 
     name: str
     price: str
@@ -575,5 +593,3 @@ def _entry(entries: Sequence[Entry], category: str) -> Entry:
 
 def _minus(cell: Callable[[int, int], str], row: int, month: int, other: int) -> str:
     return f"{cell(row, month)}-{cell(row, other)}"
-
-

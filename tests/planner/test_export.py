@@ -46,7 +46,16 @@ def test_the_manifest_names_the_bytes_of_inputs_and_outputs(plan: Plan, tmp_path
     for file in manifest["inputs"]:
         assert hashlib.sha256((directory / file["path"]).read_bytes()).hexdigest() == file["sha256"]
     assert set(manifest["outputs"]) == {
-        *("verdict.json", "costs.csv", "assumptions.csv", "hourly.csv", "focus.csv", "report.html", "prices.lock.json"),
+        *(
+            "verdict.json",
+            "costs.csv",
+            "assumptions.csv",
+            "hourly.csv",
+            "focus.csv",
+            "plan.xlsx",
+            "report.html",
+            "prices.lock.json",
+        ),
     }
 
 
