@@ -254,10 +254,10 @@ def _write_notes(book: Book, plan: Plan, cells: BreakEvenCells | None) -> None:
     notes = [
         f"Made by breakeven {VERSION}. The same scenario, files and prices give this file byte for byte.",
         "Blue on yellow is an input. Black is a formula: it carries the planner's value and follows the inputs.",
-        "Not recomputed: capacity (simulated), the tornado and the draws, and the size of mixes, which was the cheapest "
+        "Not recomputed: capacity (simulated), the tornado, the draws, and the size of mixes, which was the cheapest "
         "for the inputs as planned and can be changed on Schedule.",
         "Cash is money in the month it moves; P&L is cost in the month that bears it; over the life both are equal.",
-        "Levelised: the constant month-end payment of the same present value as the cash (rate: Inputs).",
+        "Levelised: the constant month-end payment as dear as the cash, at the rate on Inputs.",
         *(
             ["A commitment's lines are values and the break-even is left out: the bill is no multiple of the traffic."]
             if committed

@@ -27,15 +27,16 @@ FILE = "plan.xlsx"
 
 
 def mixed_scenario() -> str:
-    """Growth, a week with days and nights, cached input, drift, renewal within the horizon; both mixes win something."""
+    """Growth, days and nights, cached input, drift, renewal within the horizon; both mixes win something."""
     text = SCENARIO
     for old, new in (
         ("horizon_months = 48", "horizon_months = 7"),
         ("[candidates]", "[fleet]\nscale_by_hour = true\nboot_s = 600\n\n[candidates]"),
         (
             "requests_per_day = 216_000",
-            'requests_per_day = 40_000\nweek_shape = "servegen"\ngrowth_frac_per_month = 0.3',
+            "requests_per_day = 40_000\ngrowth_frac_per_month = 0.3",
         ),
+        ("growth_frac", 'week_shape = "servegen"\ngrowth_frac'),
         ("[slo]", "cached_input_frac = { low = 0.0, mid = 0.2, high = 0.5 }\n\n[slo]"),
         ("discount_rate_frac_per_year = 0", "discount_rate_frac_per_year = 0.1\nresale_frac_of_book_value = 0.8"),
         ("api_price_drift_frac_per_year = 0", "api_price_drift_frac_per_year = -0.1"),
