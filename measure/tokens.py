@@ -1,16 +1,12 @@
 """Count the tokens of texts whose server reports no usage: after the load, and by the best tokenizer there is."""
 
-import os
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
-
-import tiktoken
 
 from measure.endpoint import Endpoint
 from measure.records import TokenSource
-from measure.vocabulary import RANKS_FILE
 from measure.web import try_asking
+from planner.token_count import shipped_encoding
 
 _SAMPLE = "time people way water"
 _APPROXIMATION = "cl100k_base"
@@ -49,7 +45,10 @@ class TokenCounter:
     def count(self, texts: Sequence[str]) -> list[int | None]:
         """Tokens of each text without special ones; blocking, and never called while a level runs."""
         if self._path is None:
-            return [len(tokens) for tokens in _shipped().encode_ordinary_batch(list(texts), num_threads=1)]
+            return [
+                len(tokens)
+                for tokens in shipped_encoding(_APPROXIMATION).encode_ordinary_batch(list(texts), num_threads=1)
+            ]
         special = _count(self._endpoint, self._path, self._model, "") or 0  # a begin token that cannot be left out
         counts = (_count(self._endpoint, self._path, self._model, text) for text in texts)
         return [None if count is None else count - special for count in counts]
@@ -66,17 +65,3 @@ def _count(endpoint: Endpoint, path: str, model: str, text: str) -> int | None:
             return count
         found = found.get("tokens")
     return len(found) if isinstance(found, list) else None
-
-
-@cache
-def _shipped() -> tiktoken.Encoding:
-    """The encoding whose ranks lie in this package under the name that tiktoken's cache looks for."""
-    before = os.environ.get("TIKTOKEN_CACHE_DIR")
-    os.environ["TIKTOKEN_CACHE_DIR"] = str(RANKS_FILE.parent)
-    try:
-        return tiktoken.get_encoding(_APPROXIMATION)
-    finally:
-        if before is None:
-            del os.environ["TIKTOKEN_CACHE_DIR"]
-        else:
-            os.environ["TIKTOKEN_CACHE_DIR"] = before

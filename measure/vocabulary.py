@@ -6,9 +6,10 @@ A synthetic model needs a real tokenizer: prompts must have countable tokens and
 import base64
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-RANKS_FILE = Path(__file__).parent / "data" / "9b5ad71b2ce5302211f9c61530b329a4922fc6a4"
+from planner.token_count import ranks_file
+
+RANKS_FILE = ranks_file("cl100k_base")
 SPECIAL_TOKENS = ("<|bos|>", "<|eos|>", "<|pad|>")
 
 

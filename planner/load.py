@@ -60,7 +60,7 @@ def read_inputs(scenario: Scenario, directory: Path, supplied: Supplied = NOTHIN
     Raises `InputError` and `PriceError`.
     """
     demand = scenario.workload
-    log = supplied.logs.get(demand.log) or read_demand(demand.log, directory)
+    log = supplied.logs.get(demand.log) or read_demand(demand, directory)
     check_bad_rows(Path(demand.log), log.report, demand.max_bad_rows)
     workload = log.workload
     machines = (*scenario.candidates.rent, *scenario.candidates.own)
@@ -95,18 +95,21 @@ def read_inputs(scenario: Scenario, directory: Path, supplied: Supplied = NOTHIN
     )
 
 
-def read_demand(name: str, directory: Path) -> ReadLog:
+def read_demand(demand: Demand, directory: Path) -> ReadLog:
     """The log at a path relative to `directory`, or for "preset:NAME" requests drawn from the published catalogue.
 
     All bad rows are in the report; how many are too many is for the scenario to say. Raises `InputError`.
     """
+    name = demand.log
     if name.startswith(PREFIX):
         preset = name.removeprefix(PREFIX)
         drawn = preset_workload(preset, requests=_PRESET_REQUESTS, requests_per_s=1.0, seed=_PRESET_SEED)
         content = b"".join(array.tobytes() for array in (drawn.arrival_s, drawn.input_tokens, drawn.output_tokens))
         report = LogReport(format="preset", rows=drawn.requests, bad_rows=())
         return ReadLog(workload=drawn, report=report, sha256=hashlib.sha256(content).hexdigest())
-    workload, report = read_log_with_all_bad_rows(directory / name)
+    workload, report = read_log_with_all_bad_rows(
+        directory / name, columns={str(role): name for role, name in demand.columns.items()}, time_zone=demand.time_zone
+    )
     return ReadLog(workload=workload, report=report, sha256=_hashed("request log", name, directory).sha256)
 
 

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -76,13 +77,18 @@ def preset_workload(name: str, *, requests: int, requests_per_s: float, seed: in
 
 
 def write_log(path: Path, workload: Workload) -> None:
-    """Write a workload as a CSV that every other command reads. Raises `InputError` where that fails."""
+    """Write a workload as a CSV that every other command reads, with Unix times where it has a calendar.
+
+    Raises `InputError` where that fails.
+    """
+    start = datetime.fromisoformat(workload.starts_at[:26].rstrip("Z")) if workload.starts_at else None
+    zero_s = start.replace(tzinfo=start.tzinfo or UTC).timestamp() if start else 0.0
     try:
         with path.open("w", encoding="utf-8", newline="") as text:
             writer = csv.writer(text)
             writer.writerow(("arrival_s", "input_tokens", "output_tokens"))
             for row in zip(workload.arrival_s, workload.input_tokens, workload.output_tokens, strict=True):
-                writer.writerow((f"{row[0]:.6f}", row[1], row[2]))
+                writer.writerow((f"{zero_s + row[0]:.6f}", row[1], row[2]))
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; choose another place with --out") from None
 

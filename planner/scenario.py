@@ -68,7 +68,8 @@ class Demand:
     `growth_frac_per_month`, at most 1 (doubling), compounds from the second month on. `cached_input_frac` is the part
     of the prompt tokens that the API's prompt cache serves; the self-hosted side is given no such discount.
     `deferrable_frac` of every hour's requests are batch-class: they may wait up to `deferrable_deadline_h` hours, so
-    machines of one's own do them in the valleys of the week (`planner.deferral`).
+    machines of one's own do them in the valleys of the week (`planner.deferral`). `columns` and `time_zone` say how the
+    log is to be read; see `planner.traces.read_log`.
     """
 
     log: str
@@ -79,6 +80,8 @@ class Demand:
     deferrable_frac: Annotated[float, Field(ge=0, le=1)] = 0.0
     deferrable_deadline_h: Annotated[int, Field(ge=1, le=167)] = 24
     max_bad_rows: Annotated[int, Field(ge=0)] = 0
+    columns: dict[Literal["arrival", "input", "output"], str] = field(default_factory=dict)
+    time_zone: str | None = None
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 

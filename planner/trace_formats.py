@@ -1,6 +1,6 @@
 """Which columns of a request log hold what: well-known formats by their column names, others by clear ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ _KNOWN = (
     ),
 )
 
-_TIME_NAMES = (
+TIME_NAMES = (
     *("arrival_s", "arrival_time_s", "time_s", "timestamp_s", "timestamp_ms", "time_ms", "timestamp_ns", "timestamp"),
     *("time", "datetime", "arrival_time", "arrived_at", "created_at", "created", "start_time"),
 )
@@ -64,25 +64,34 @@ _OUTPUT_NAMES = (
 _SUFFIX_UNIT_S = {"_s": 1.0, "_ms": _MILLISECOND_S, "_ns": 1 / NANOSECONDS_PER_SECOND}
 
 
-def recognise(path: Path, header: Sequence[str]) -> Columns:
+ROLES = ("arrival", "input", "output")
+
+
+def recognise(path: Path, header: Sequence[str], mapping: Mapping[str, str]) -> Columns:
     """The columns of a log, from the names in its header or first object.
 
+    `mapping` names the columns of `ROLES` that the header's own names do not tell; what it leaves out is looked for.
     Raises `InputError` naming the column that is missing.
     """
     names = [name.strip() for name in header]
-    for known in _KNOWN:
+    for role, name in mapping.items():
+        if role not in ROLES:
+            raise InputError(f"there is no column {role!r} to name; a log has {', '.join(ROLES)}")
+        if name not in names:
+            raise InputError(f"{path}:1: no column {name!r} for the {role}; there are {', '.join(names[:12])}")
+    for known in () if mapping else _KNOWN:
         if set(known.names) <= set(names):
             return known
     by_key = {name.lower().replace(" ", "_"): name for name in names}
     found = [
-        next((by_key[n] for n in wanted if n in by_key), None) for wanted in (_TIME_NAMES, _INPUT_NAMES, _OUTPUT_NAMES)
+        next((by_key[n] for n in wanted if n in by_key), None) for wanted in (TIME_NAMES, _INPUT_NAMES, _OUTPUT_NAMES)
     ]
-    time, prompt, output = found
+    time, prompt, output = (mapping.get(role, name) for role, name in zip(ROLES, found, strict=True))
     if time is None or prompt is None or output is None:
         missing = "the time" if time is None else "input tokens" if prompt is None else "output tokens"
         raise InputError(
             f"{path}:1: no column for {missing} "
-            f"among {', '.join(names[:12])}; name the columns timestamp, input_tokens, output_tokens"
+            f"among {', '.join(names[:12])}; say which it is, as in --column arrival=ts --column input=prompt_toks"
         )
     unit = next((u for suffix, u in _SUFFIX_UNIT_S.items() if time.lower().endswith(suffix)), None)
     return Columns(format="generic", time=time, input=prompt, output=output, time_unit_s=unit)

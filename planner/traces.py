@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import duckdb
 import numpy as np
@@ -19,12 +20,16 @@ import orjson
 from numpy.typing import NDArray
 
 from planner.errors import InputError
+from planner.time_zones import to_utc_ns
 from planner.trace_formats import Columns, recognise
 from planner.units import NANOSECONDS_PER_SECOND, SECONDS_PER_HOUR
 from planner.workload import Workload
 
 MEMORY_LIMIT = "1500MB"
 """For DuckDB; beyond it spills to disk."""
+
+
+NO_COLUMNS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +54,20 @@ _EPOCH_UNITS_S = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
 """A bare number at least this large is taken as Unix time in that unit: 1e11 s would be the year 5138."""
 
 
-def read_log(path: Path, *, max_bad_rows: int = 0) -> tuple[Workload, LogReport]:
+def read_log(
+    path: Path, *, max_bad_rows: int = 0, columns: Mapping[str, str] = NO_COLUMNS, time_zone: str | None = None
+) -> tuple[Workload, LogReport]:
     """Read a request log. One row is one request: arrival time, prompt tokens, output tokens.
 
     A usage export has buckets of requests instead: they are dealt evenly over their bucket, and that is noted.
     Times may be ISO datetimes (to 100 ns or better), Unix times in s, ms, us or ns, or seconds from any zero; rows out
-    of order are sorted and that is noted. Raises `InputError` for a file that is missing, empty or has no usable row,
-    whose columns are not recognised, that has more than `max_bad_rows` rows that cannot be used, or whose requests all
-    arrive at one instant.
+    of order are sorted and that is noted. `columns` names the columns `arrival`, `input` and `output` of a log whose
+    own names are not known, `time_zone` (such as Europe/Berlin) the clock of dates without an offset, else taken as
+    UTC; a time that this clock skipped is a bad row. Raises `InputError` for a file that is missing, empty or has no
+    usable row, whose columns are not recognised, that has more than `max_bad_rows` rows that cannot be used, or whose
+    requests all arrive at one instant.
     """
-    workload, report = read_log_with_all_bad_rows(path)
+    workload, report = read_log_with_all_bad_rows(path, columns=columns, time_zone=time_zone)
     check_bad_rows(path, report, max_bad_rows)
     return workload, report
 
@@ -74,8 +83,11 @@ def check_bad_rows(path: Path, report: LogReport, max_bad_rows: int) -> None:
         )
 
 
-def read_log_with_all_bad_rows(path: Path) -> tuple[Workload, LogReport]:
+def read_log_with_all_bad_rows(
+    path: Path, *, columns: Mapping[str, str] = NO_COLUMNS, time_zone: str | None = None
+) -> tuple[Workload, LogReport]:
     """As `read_log`, but any number of bad rows is allowed as long as good ones remain."""
+    zone = named_zone(time_zone)
     if path.is_dir():
         raise InputError(f"cannot read the log {path}: it is a directory; give one of the files in it")
     if not path.is_file():
@@ -89,9 +101,9 @@ def read_log_with_all_bad_rows(path: Path) -> tuple[Workload, LogReport]:
         connection.execute("SET autoinstall_known_extensions = false")
         try:
             kind, header = _sniff(connection, path)
-            columns = recognise(path, header)
-            source = _SOURCES[kind](header, columns)
-            workload, bad_records, notes = _load(connection, source, path, columns)
+            meanings = recognise(path, header, columns)
+            source = _SOURCES[kind](header, meanings)
+            workload, bad_records, notes = _load(connection, source, path, meanings, zone)
             if kind is _Kind.CSV:
                 lines = _lines(connection, path) if bad_records else iter(())
                 bad_rows = _csv_bad_rows(lines, bad_records, _rejected_lines(connection))
@@ -108,7 +120,7 @@ def read_log_with_all_bad_rows(path: Path) -> tuple[Workload, LogReport]:
             f"the log {path} holds {workload.requests} request(s) at one instant, which is no rate{left_out}; "
             "give a log with at least two arrivals"
         )
-    report = LogReport(format=columns.format, rows=workload.requests, bad_rows=tuple(bad_rows), notes=tuple(notes))
+    report = LogReport(format=meanings.format, rows=workload.requests, bad_rows=tuple(bad_rows), notes=tuple(notes))
     return workload, report
 
 
@@ -215,19 +227,20 @@ _PARSED = """
 CREATE TEMP TABLE parsed AS
 WITH cast_rows AS (
   SELECT record, t, i, o, n, e, TRY_CAST(t AS DOUBLE) AS number,
-    CASE WHEN regexp_matches(t, '\\d:\\d\\d.*([zZ]|[+-]\\d\\d(:?\\d\\d)?| ?UTC)$')
+    regexp_matches(t, '\\d:\\d\\d.*([zZ]|[+-]\\d\\d(:?\\d\\d)?| ?UTC)$') AS zoned,
+    CASE WHEN zoned
          THEN epoch_ns(TRY_CAST(t AS TIMESTAMPTZ)) ELSE epoch_ns(TRY_CAST(t AS TIMESTAMP_NS)) END AS ns,
     TRY_CAST(i AS DOUBLE) AS x, TRY_CAST(o AS DOUBLE) AS y, TRY_CAST(n AS DOUBLE) AS count,
     TRY_CAST(e AS DOUBLE) - TRY_CAST(t AS DOUBLE) AS lasts
   FROM ({source}))
-SELECT record, number, ns, x, y, count, lasts, good, CASE WHEN good THEN NULL ELSE [t, i, o] END AS raw
+SELECT record, number, ns, zoned, x, y, count, lasts, good, CASE WHEN good THEN NULL ELSE [t, i, o] END AS raw
 FROM (SELECT *, COALESCE((ns IS NOT NULL OR isfinite(number)) AND x BETWEEN {least} AND {most} AND x = floor(x)
                          AND y BETWEEN 0 AND {most} AND y = floor(y) {bucket}, false) AS good FROM cast_rows)
 """
 
 
 def _load(
-    connection: duckdb.DuckDBPyConnection, source: str, path: Path, columns: Columns
+    connection: duckdb.DuckDBPyConnection, source: str, path: Path, columns: Columns, zone: ZoneInfo | None
 ) -> tuple[Workload | None, list[tuple[int, str]], list[str]]:
     bucket = "AND count BETWEEN 0 AND 1e9 AND count = floor(count) AND lasts > 0" if columns.count else ""
     limits = {"least": 0, "most": 10**15} if columns.count else {"least": 1, "most": _MOST_TOKENS}
@@ -246,21 +259,32 @@ def _load(
     mixed = "the time is a number where the first row has a date" if is_date else "the time is a date, not a number"
     bad = sorted(bad + [(int(record), mixed) for (record,) in other])
     buckets = ", count::BIGINT AS count, lasts" if columns.count else ""
+    place = ", record, zoned" if is_date and zone else ""
     data = connection.execute(
-        f"SELECT {'ns' if is_date else 'number'} AS at, x::BIGINT AS x, y::BIGINT AS y{buckets} FROM parsed "
+        f"SELECT {'ns' if is_date else 'number'} AS at, x::BIGINT AS x, y::BIGINT AS y{buckets}{place} FROM parsed "
         f"WHERE good AND (ns IS NOT NULL) = {is_date} ORDER BY record"
     ).fetchnumpy()
     at, x, y = np.asarray(data["at"]), np.asarray(data["x"]), np.asarray(data["y"])
-    notes = []
+    notes: list[str] = []
+    if is_date and zone:
+        at, never = _in_utc(at, np.asarray(data["zoned"]), zone, notes)
+        skipped = f"the clocks of {zone.key} skipped this time"
+        bad = sorted(bad + [(int(record), skipped) for record in np.asarray(data["record"])[never]])
+        at, x, y = at[~never], x[~never], y[~never]
+        if not at.size:
+            return None, bad, notes
     order: slice | NDArray[np.int64] = slice(None)
     backwards = np.diff(at)[np.diff(at) < 0]
     if backwards.size:
         notes.append("rows were not in order of arrival; they are sorted")
         if is_date and np.any(np.abs(backwards / NANOSECONDS_PER_SECOND + SECONDS_PER_HOUR) < CLOCK_CHANGE_SLACK_S):
-            notes.append("the times go back by an hour, as when clocks are set back; write them with their UTC offset")
+            notes.append(
+                "the times go back by an hour, as when clocks are set back; write them with their UTC offset, "
+                "or name the time zone"
+            )
         order = np.argsort(at, kind="stable")
         at, x, y = at[order], x[order], y[order]
-    unit_s = 1 / NANOSECONDS_PER_SECOND if is_date else columns.time_unit_s or _magnitude_unit_s(float(at[0]))
+    unit_s = 1 / NANOSECONDS_PER_SECOND if is_date else columns.time_unit_s or magnitude_unit_s(float(at[0]))
     arrival_s = (at - at[0]).astype(np.float64) * unit_s
     if columns.count:
         count, lasts_s = np.asarray(data["count"]), np.asarray(data["lasts"])
@@ -276,7 +300,7 @@ def _load(
         input_tokens=x.astype(np.int64),
         output_tokens=y.astype(np.int64),
         span_s=float(arrival_s[-1]),
-        starts_at=_starts_at(at[0], unit_s, is_date),
+        starts_at=_starts_at(at[0], unit_s, is_date, zone),
         source=str(path),
     )
     return workload, bad, notes
@@ -319,16 +343,43 @@ def _reason(time: str | None, prompt: str | None, output: str | None) -> str:
     return "the time is missing" if time is None or not time.strip() else f"the time cannot be read: {time[:40]!r}"
 
 
-def _magnitude_unit_s(first: float) -> float:
+def magnitude_unit_s(first: float) -> float:
+    """Seconds in one unit of a bare time: Unix times in ms, us and ns are told from seconds by their size."""
     return next((unit_s for least, unit_s in _EPOCH_UNITS_S if first >= least), 1.0)
 
 
-def _starts_at(first: np.int64 | np.float64, unit_s: float, is_date: bool) -> str | None:
+def _starts_at(first: np.int64 | np.float64, unit_s: float, is_date: bool, zone: ZoneInfo | None) -> str | None:
     """ISO 8601 of the first arrival; `None` where the log's zero is no calendar time (before 2001 as Unix time)."""
+    seconds = float(first) * unit_s
+    if zone and (is_date or 1e9 <= seconds < 1e11):
+        return datetime.fromtimestamp(seconds, zone).isoformat()
     if is_date:
         return str(np.datetime64(int(first), "ns"))
-    seconds = float(first) * unit_s
     return datetime.fromtimestamp(seconds, UTC).isoformat() if 1e9 <= seconds < 1e11 else None
+
+
+def named_zone(name: str | None) -> ZoneInfo | None:
+    """The time zone of a name. Raises `InputError` for one that nobody knows."""
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ValueError, ZoneInfoNotFoundError, OSError):
+        raise InputError(f"there is no time zone {name!r}; give one such as Europe/Berlin or UTC") from None
+
+
+def _in_utc(
+    at: NDArray[np.int64], zoned: NDArray[np.bool_], zone: ZoneInfo, notes: list[str]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Dates without an offset by the clocks of a zone; which of them those clocks never showed."""
+    utc, never = at.copy(), np.zeros(at.size, dtype=np.bool_)
+    utc[~zoned], never[~zoned], guessed = to_utc_ns(at[~zoned], zone)
+    if guessed:
+        notes.append(
+            f"times in an hour that the clocks of {zone.key} repeat are taken for its first pass: "
+            "nothing in the log says which they are"
+        )
+    return utc, never
 
 
 def _rejected_lines(connection: duckdb.DuckDBPyConnection) -> dict[int, str]:

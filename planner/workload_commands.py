@@ -1,5 +1,6 @@
 """Commands about demand: what a request log holds."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,9 @@ from planner.console import emit_json, log, out
 from planner.distribution import Distribution
 from planner.errors import InputError
 from planner.prefix import read_prefix_share
-from planner.presets import PREFIX, preset_workload, write_log
+from planner.presets import PREFIX, list_presets, preset_workload, write_log
+from planner.text_logs import read_text_log
+from planner.trace_formats import ROLES
 from planner.traces import LogReport, check_bad_rows, read_log_with_all_bad_rows
 from planner.workload import WorkloadSummary, summarise_workload
 
@@ -28,30 +31,64 @@ def register(app: typer.Typer) -> None:
 
 def workload(
     file: Annotated[
-        Path,
+        Path | None,
         typer.Argument(help="Request log: CSV, JSONL or Parquet, plain, gz or zst. Or preset:NAME, with --out."),
-    ],
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
     allow_bad_rows: Annotated[int, typer.Option(min=0, help="Rows that may be left out.")] = 0,
-    written: Annotated[Path | None, typer.Option("--out", help="Where a preset's requests are written as CSV.")] = None,
-    rate: Annotated[float, typer.Option(help="A preset's mean requests per second.")] = 1.0,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="ROLE=NAME; roles: arrival, input, output, or in a log of texts arrival, prompt, completion."
+        ),
+    ] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Clock of dates without an offset, such as Europe/Berlin; else UTC.")
+    ] = None,
+    encoding: Annotated[
+        str, typer.Option(help="For a log of texts: cl100k_base or o200k_base; counted without a network.")
+    ] = "o200k_base",
+    written: Annotated[
+        Path | None, typer.Option("--out", help="Write the requests as CSV: what a plan needs of a preset or of texts.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Mean requests/s of a preset (1 if not given), or of texts without times.")
+    ] = None,
     requests_wanted: Annotated[int, typer.Option("--requests", help="How many requests a preset has.")] = 10_000,
-    seed: Annotated[int, typer.Option(help="A preset's seed.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of what is drawn.")] = 1,
+    listed: Annotated[bool, typer.Option("--list", help="List the presets with their limits.")] = False,
 ) -> None:
     """Read a request log: counts, token percentiles, burstiness, and every row that cannot be used.
 
+    Conversations (ShareGPT or chat messages) and columns of prompts and completions are counted with tiktoken.
     Without a log, `preset:interactive-chat` and its like draw one from a published catalogue.
 
     Example: breakeven workload examples/azure_code_2023.csv --json
     """
+    if listed:
+        _list_presets(as_json=json)
+        return
+    if file is None:
+        raise InputError("give a request log, or preset:NAME; `breakeven workload --list` names the presets")
+    if rate is not None and not (math.isfinite(rate) and rate > 0):
+        raise InputError(f"a rate above 0 requests/s is needed, got {rate}")
+    columns = _mapping(column or [])
     name = str(file)
     if name.startswith(PREFIX):
-        drawn = preset_workload(name.removeprefix(PREFIX), requests=requests_wanted, requests_per_s=rate, seed=seed)
+        preset = name.removeprefix(PREFIX)
+        drawn = preset_workload(
+            preset, requests=requests_wanted, requests_per_s=1.0 if rate is None else rate, seed=seed
+        )
         if written is None:
             raise InputError(f"{name} needs a place for its requests: add --out FILE.csv")
         write_log(written, drawn)
         file = written
-    requests, report = read_log_with_all_bad_rows(file)
+    counted = read_text_log(
+        file, encoding=encoding, columns=columns, time_zone=time_zone, requests_per_s=rate, seed=seed
+    )
+    requests, report = counted or read_log_with_all_bad_rows(file, columns=columns, time_zone=time_zone)
+    if written is not None and written != file:
+        write_log(written, requests)
     summary = summarise_workload(requests)
     prefix = read_prefix_share(file) if report.format == "mooncake" and not report.bad_rows else None
     cached_frac = prefix.cached_frac if prefix else None
@@ -63,6 +100,30 @@ def workload(
         if cached_frac is not None:
             out.print(f"a prefix cache that never forgets holds {cached_frac:.1%} of the prompt tokens")
     check_bad_rows(file, report, allow_bad_rows)
+
+
+def _mapping(pairs: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in pairs:
+        role, equals, name = pair.partition("=")
+        if not equals or not name or role not in (*ROLES, "prompt", "completion"):
+            raise InputError(
+                f"--column {pair!r} names no column: write ROLE=NAME, a role being one of "
+                f"{', '.join((*ROLES, 'prompt', 'completion'))}"
+            )
+        found[role] = name
+    return found
+
+
+def _list_presets(*, as_json: bool) -> None:
+    presets = list_presets()
+    if as_json:
+        emit_json({"presets": [asdict(preset) for preset in presets]})
+        return
+    for preset in presets:
+        limits = ", ".join(f"{key} {value:g}" for key, value in preset.slos.items() if not isinstance(value, str))
+        means = f"{preset.mean_input_tokens:,.0f} tokens in, {preset.mean_output_tokens:,.0f} out on average"
+        out.print(f"{PREFIX}{preset.name}: {means}{f'; {limits}' if limits else ''}", soft_wrap=True)
 
 
 def _rows(report: LogReport) -> dict[str, object]:

@@ -197,3 +197,46 @@ def test_too_many_tokens_are_told_the_limit(tmp_path: Path) -> None:
 def test_one_arrival_left_names_the_first_row_that_was_left_out(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="line 3 was left out: the input tokens are no number"):
         read_log(_file(tmp_path, HEADER + "1,10,1\n2,x,1\n"))
+
+
+def test_unknown_columns_are_named(tmp_path: Path) -> None:
+    path = _file(tmp_path, "when,asked,told,note\n1,10,5,a\n2,20,6,b\n")
+    with pytest.raises(InputError, match="no column for the time among when, asked, told, note; say which it is"):
+        read_log(path)
+    named = {"arrival": "when", "input": "asked", "output": "told"}
+    workload, report = read_log(path, columns=named)
+    assert (report.format, workload.input_tokens.tolist(), workload.output_tokens.tolist()) == (
+        "generic",
+        [10, 20],
+        [5, 6],
+    )
+    with pytest.raises(InputError, match="no column 'what' for the input; there are when, asked"):
+        read_log(path, columns=named | {"input": "what"})
+    with pytest.raises(InputError, match="no column 'size' to name"):
+        read_log(path, columns={"size": "asked"})
+
+
+def test_the_repeated_and_the_missing_hour_in_berlin(tmp_path: Path) -> None:
+    """On 2023-10-29 clocks in Berlin went from 03:00 back to 02:00, on 2023-03-26 from 02:00 on to 03:00."""
+    autumn = "".join(f"2023-10-29 {at},1,1\n" for at in ("01:30:00", "02:30:00", "02:10:00", "03:00:00"))
+    workload, report = read_log(_file(tmp_path, HEADER + autumn), time_zone="Europe/Berlin")
+    # 23:30, 00:30, 01:10 and 02:00 UTC
+    assert workload.arrival_s.tolist() == [0.0, 3600.0, 6000.0, 9000.0]
+    assert workload.starts_at == "2023-10-29T01:30:00+02:00"
+    assert report.notes == ()
+    once = "2023-10-29 01:30:00,1,1\n2023-10-29 02:30:00,1,1\n2023-10-29 03:30:00,1,1\n"
+    workload, report = read_log(_file(tmp_path, HEADER + once), time_zone="Europe/Berlin")
+    assert workload.arrival_s.tolist() == [0.0, 3600.0, 10800.0]
+    assert "first pass" in report.notes[0]
+    spring = "2023-03-26 01:59:00,1,1\n2023-03-26 02:30:00,1,1\n2023-03-26 03:01:00,1,1\n"
+    workload, report = read_log_with_all_bad_rows(_file(tmp_path, HEADER + spring), time_zone="Europe/Berlin")
+    assert workload.arrival_s == pytest.approx([0.0, 120.0])
+    assert [(row.line, row.reason) for row in report.bad_rows] == [(3, "the clocks of Europe/Berlin skipped this time")]
+
+
+def test_a_stated_zone_leaves_offsets_alone(tmp_path: Path) -> None:
+    rows = "2026-07-01 12:00:00,1,1\n2026-07-01 12:00:00Z,1,1\n2026-07-01 15:00:00+02:00,1,1\n"
+    workload, _ = read_log(_file(tmp_path, HEADER + rows), time_zone="Europe/Berlin")
+    assert workload.arrival_s.tolist() == [0.0, 7200.0, 10800.0]  # 10:00, 12:00 and 13:00 UTC
+    with pytest.raises(InputError, match="no time zone 'Mars/Olympus'"):
+        read_log(_file(tmp_path, HEADER + rows), time_zone="Mars/Olympus")
