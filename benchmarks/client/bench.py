@@ -1,6 +1,6 @@
 """How much the load client costs and how wrong it is, against a server that keeps its own account.
 
-    python benchmarks/client/bench.py [--seconds 8] [--json FILE]
+    python benchmarks/client/bench.py [--seconds 8] [--open-seconds 45] [--only closed|open] [--json FILE]
 
 Builds `mock_server.c` with the system's C compiler, gives client and server a core each where there are two, and keeps
 full records on disk as a measurement does.
@@ -9,18 +9,17 @@ full records on disk as a measurement does.
 import argparse
 import asyncio
 import json
+import math
 import os
 import platform
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import uvloop
 
 from measure.arrivals import Arrivals, arrival_times_s, dispersion_index
@@ -31,9 +30,11 @@ from measure.prompts import NonceSource, build_prompts
 from measure.records import LevelSpec, PromptFit, RequestRecord
 from measure.rundir import LineWriter
 from measure.summary import summarise_level
+from measure.web import ask
 
 HERE = Path(__file__).parent
 LOOPBACK = "127.0.0.1"
+ARRIVALS_PER_BIN = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,10 @@ CASES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the scoreboard; `true_` figures are the server's."""
+    """One line of the scoreboard; `true_` figures are the server's, over the client's window on the same clock.
+
+    `dispersion_error` is the standard error of a dispersion index of that many bins under a true Poisson process.
+    """
 
     load: str
     tokens: int
@@ -77,6 +81,7 @@ class Row:
     itl_p99_ms: float
     dispersion: float | None
     wanted_dispersion: float | None
+    dispersion_error: float | None
     server_late_mean_ms: float
     server_late_max_ms: float
     server_cpu_frac: float
@@ -102,10 +107,9 @@ def mock_server(case: Case) -> Iterator[int]:
                 process.stdout.close()
 
 
-def ask(port: int, path: str) -> dict[str, float]:
-    with urllib.request.urlopen(f"http://{LOOPBACK}:{port}{path}", timeout=10) as response:
-        answer: dict[str, float] = json.load(response)
-    return answer
+def bin_ns(case: Case) -> int:
+    """Bins of two arrivals on average, so that a minute holds thousands of them; 100 ms in a closed loop."""
+    return int(ARRIVALS_PER_BIN / case.rate_per_s * 1e9) if case.rate_per_s else 100_000_000
 
 
 async def measure(case: Case, port: int, seconds: float, folder: Path) -> Row:
@@ -151,10 +155,12 @@ async def measure(case: Case, port: int, seconds: float, folder: Path) -> Row:
             hooks=LevelHooks(record=keep, progress=lambda _: None, obituary=lambda: None),
             schedule_s=schedule_s,
         )
-        before = await asyncio.to_thread(ask, port, "/stats")
+        before = (await asyncio.to_thread(ask, endpoint, "/stats")).json
         with quiet_collector():
             level = await loop.run()
-        stats = await asyncio.to_thread(ask, port, "/stats")
+        stats = (await asyncio.to_thread(ask, endpoint, "/stats")).json
+        query = f"/window?{level.window_start_ns}-{level.window_end_ns}-{bin_ns(case)}"
+        window = (await asyncio.to_thread(ask, endpoint, query)).json
         flusher.cancel()
         await client.aclose()
     summary = summarise_level(level, records)
@@ -163,15 +169,15 @@ async def measure(case: Case, port: int, seconds: float, folder: Path) -> Row:
     requests = sum(1 for r in records if start <= r.ended_ns <= end)
     assert summary.ttft_s is not None
     assert summary.client_cpu_frac is not None
-    late_ms = stats["late_first_sum_s"] / stats["requests"] * 1e3
-    true_rate = case.streams / request_s if request_s else (stats["requests"] - 1) / stats["span_s"]
+    late_ms = window["late_first_mean_s"] * 1e3
+    true_rate = window["events"] / case.tokens / summary.window_s
     wanted_dispersion = None
     if schedule_s is not None:
-        length_s = (level.window_end_ns - level.started_ns) / 1e9
-        inside = schedule_s[schedule_s < length_s]
-        true_rate = float(np.count_nonzero(inside >= (start - level.started_ns) / 1e9)) / summary.window_s
         wanted_dispersion = dispersion_index(
-            inside - inside[0], start_s=0, end_s=length_s - inside[0], bins=int(length_s * 10)
+            schedule_s,
+            start_s=(start - level.started_ns) / 1e9,
+            end_s=(end - level.started_ns) / 1e9,
+            bins=window["bins"],
         )
     return Row(
         load=f"{case.streams} streams" if schedule_s is None else f"{case.rate_per_s:g} req/s Poisson",
@@ -187,8 +193,9 @@ async def measure(case: Case, port: int, seconds: float, folder: Path) -> Row:
         ttft_p99_ms=summary.ttft_s.p99 * 1e3,
         itl_mean_ms=summary.itl_s.mean * 1e3 if summary.itl_s else 0.0,
         itl_p99_ms=summary.itl_s.p99 * 1e3 if summary.itl_s else 0.0,
-        dispersion=None if schedule_s is None else stats["dispersion"],
+        dispersion=None if schedule_s is None else window["dispersion"],
         wanted_dispersion=wanted_dispersion,
+        dispersion_error=None if schedule_s is None else math.sqrt(2 / (window["bins"] - 1)),
         server_late_mean_ms=late_ms,
         server_late_max_ms=stats["late_max_s"] * 1e3,
         server_cpu_frac=(stats["cpu_s"] - before["cpu_s"]) / ((level.ended_ns - level.started_ns) / 1e9),
@@ -216,7 +223,8 @@ def print_table(rows: list[Row]) -> None:
         "itl_mean_ms": "ITL ms",
         "itl_p99_ms": "p99",
         "dispersion": "dispersion",
-        "wanted_dispersion": "wanted",
+        "wanted_dispersion": "schedule's",
+        "dispersion_error": "sampling error",
         "server_late_mean_ms": "server late ms",
     }
     print("| " + " | ".join(columns.values()) + " |")
@@ -228,6 +236,8 @@ def print_table(rows: list[Row]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=8.0, help="steady window per case")
+    parser.add_argument("--open-seconds", type=float, default=45.0, help="steady window of the open-loop cases")
+    parser.add_argument("--only", choices=("closed", "open"), help="run only these cases")
     parser.add_argument("--json", type=Path, help="also write the rows there")
     options = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
@@ -235,12 +245,16 @@ def main() -> None:
     os.sched_setaffinity(0, {cores[0]})
     rows = []
     for case in CASES:
+        is_open = case.rate_per_s is not None
+        if options.only is not None and is_open != (options.only == "open"):
+            continue
+        seconds = options.open_seconds if is_open else options.seconds
         with (
             mock_server(case) as port,
             tempfile.TemporaryDirectory() as folder,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            rows.append(runner.run(measure(case, port, options.seconds, Path(folder))))
+            rows.append(runner.run(measure(case, port, seconds, Path(folder))))
         print(f"{rows[-1].load} done", file=sys.stderr)
     print_table(rows)
     if options.json:

@@ -9,6 +9,10 @@
  * GET /stats returns the server's own account since the last GET /reset as JSON: requests answered, events written,
  * the sum and maximum of (actual write - due time) over all events and its sum over first events, the time from the
  * first to the last answer, and the count of arrivals with the variance over mean of their number per 100 ms.
+ *
+ * GET /window?FROM-TO-BIN gives the account of a stretch of the monotonic clock [ns]: events written in it, requests
+ * whose answer ended in it with the mean lateness of their first events, and requests that arrived in it with the
+ * variance over mean of their number per BIN.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -27,13 +31,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_CONNECTIONS = 16384, BUFFER = 1 << 16, MAX_ARRIVALS = 1 << 22, BIN_NS = 100000000 };
+enum { MAX_CONNECTIONS = 16384, BUFFER = 1 << 16, MAX_ARRIVALS = 1 << 22, MAX_EVENTS = 1 << 23, BIN_NS = 100000000 };
 
 struct connection {
     int fd, in_use, sent, busy;
     long body_left;
     size_t filled;
-    int64_t due;
+    int64_t due, first_late;
     char buffer[BUFFER];
 };
 
@@ -50,7 +54,10 @@ static struct {
     int64_t first, last;
     long arrivals;
 } stats;
-static int64_t *arrival_times;
+static int64_t *arrival_times, *event_times;
+static struct {
+    int64_t at, first_late;
+} *answers;
 
 static int64_t now_ns(void) {
     struct timespec t;
@@ -122,10 +129,11 @@ static int advance(struct connection *c, int64_t now) {
     }
     while (c->sent < tokens && c->due <= now) {
         n += put_chunk(out + n, EVENT, sizeof EVENT - 1);
+        if (stats.events < MAX_EVENTS) event_times[stats.events] = now;
         stats.events++;
         stats.late_sum += now - c->due;
         if (now - c->due > stats.late_max) stats.late_max = now - c->due;
-        if (c->sent == 0) stats.late_first_sum += now - c->due;
+        if (c->sent == 0) stats.late_first_sum += c->first_late = now - c->due;
         c->sent++;
         if (c->sent < tokens) c->due += itl_ns;
     }
@@ -138,6 +146,10 @@ static int advance(struct connection *c, int64_t now) {
         n += put_chunk(out + n, tail, length);
         memcpy(out + n, "0\r\n\r\n", 5);
         n += 5;
+        if (stats.requests < MAX_ARRIVALS) {
+            answers[stats.requests].at = now;
+            answers[stats.requests].first_late = c->first_late;
+        }
         stats.requests++;
         stats.last = now;
         if (!stats.first) stats.first = now;
@@ -181,6 +193,35 @@ static void report(int fd) {
     say(fd, body);
 }
 
+static long at_most(long count, long limit) { return count < limit ? count : limit; }
+
+static void report_window(int fd, const char *query) {
+    long long from = 0, to = 0, bin = 0;
+    char body[400];
+    if (sscanf(query, "%lld-%lld-%lld", &from, &to, &bin) != 3 || bin <= 0 || to <= from) {
+        say(fd, "{}");
+        return;
+    }
+    long events = 0, requests = 0, arrivals = 0, bins = (to - from) / bin, next = 0;
+    double late = 0, squares = 0;
+    for (long i = 0; i < at_most(stats.events, MAX_EVENTS); i++) events += event_times[i] >= from && event_times[i] < to;
+    for (long i = 0; i < at_most(stats.requests, MAX_ARRIVALS); i++)
+        if (answers[i].at >= from && answers[i].at < to) requests++, late += answers[i].first_late;
+    while (next < stats.arrivals && arrival_times[next] < from) next++;
+    for (long b = 0; b < bins; b++) {
+        long count = 0;
+        while (next < stats.arrivals && arrival_times[next] < from + (b + 1) * bin) count++, next++;
+        arrivals += count;
+        squares += (double)count * count;
+    }
+    double mean = bins ? (double)arrivals / bins : 0;
+    double dispersion = bins > 1 && mean > 0 ? (squares - bins * mean * mean) / (bins - 1) / mean : 0;
+    sprintf(body,
+        "{\"events\":%ld,\"requests\":%ld,\"late_first_mean_s\":%.9f,\"arrivals\":%ld,\"bins\":%ld,\"dispersion\":%.6f}",
+        events, requests, requests ? late / requests / 1e9 : 0, arrivals, bins, dispersion);
+    say(fd, body);
+}
+
 static void answer(struct connection *c, int64_t now) {
     c->sent = 0;
     c->due = now + ttft_ns;
@@ -216,7 +257,9 @@ static void readable(struct connection *c) {
             if (!strncmp(c->buffer + 4, "/reset", 6)) {
                 memset(&stats, 0, sizeof stats);
                 say(c->fd, "{}");
-            } else
+            } else if (!strncmp(c->buffer + 4, "/window?", 8))
+                report_window(c->fd, c->buffer + 12);
+            else
                 report(c->fd);
             continue;
         }
@@ -264,6 +307,8 @@ int main(int argc, char **argv) {
     tokens = atoi(argv[4]);
     heap = malloc(MAX_CONNECTIONS * sizeof *heap);
     arrival_times = malloc(MAX_ARRIVALS * sizeof *arrival_times);
+    event_times = malloc(MAX_EVENTS * sizeof *event_times);
+    answers = malloc(MAX_ARRIVALS * sizeof *answers);
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1])),
