@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ class Reply:
     writer: asyncio.StreamWriter
     body: dict[str, Any]
     number: int
+    path: str = ""
+    head: str = ""
     writes: list[tuple[int, str]] = field(default_factory=list)
     is_closed: bool = False
 
@@ -65,14 +68,15 @@ class Reply:
 class MockServer:
     """Serves `handler` on a free loopback port; one reply at a time per connection."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, tls: ssl.SSLContext | None = None) -> None:
         self._handler = handler
+        self._tls = tls
         self.replies: list[Reply] = []
         self.connections = 0
         self.port = 0
 
     async def __aenter__(self) -> "MockServer":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -87,13 +91,13 @@ class MockServer:
                 head = await reader.readuntil(b"\r\n\r\n")
                 lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
                 length = int(lengths[0].split(b":")[1]) if lengths else 0
-                body = json.loads(await reader.readexactly(length)) if length else {"path": head.split()[1].decode()}
-                reply = Reply(writer, body, len(self.replies))
+                body = json.loads(await reader.readexactly(length)) if length else {}
+                reply = Reply(writer, body, len(self.replies), head.split()[1].decode(), head.decode())
                 self.replies.append(reply)
                 await self._handler(reply)
                 if reply.is_closed:
                     return
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError, asyncio.CancelledError):
             pass
         finally:
             writer.close()

@@ -1,14 +1,19 @@
 """The load client against a server with the quirks of real ones: what is a token, what is an error, what is retried."""
 
 import asyncio
+import gzip
+import shutil
 import socket
+import ssl
+import subprocess
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import uvloop
 
 from measure.client import LoadClient
-from measure.endpoint import Api, Dialect, Endpoint, build_template
+from measure.endpoint import Api, Dialect, Endpoint, build_template, parse_endpoint
 from measure.prompts import send_one
 from measure.records import Outcome, RequestRecord, TokenSource
 from measure.summary import first_chunk_tokens, tpot_s
@@ -291,3 +296,154 @@ def test_nobody_listening_is_a_connect_failure() -> None:
         record = runner.run(run())
     assert record.outcome is Outcome.CONNECT
     assert record.written_ns is None
+
+
+async def redirected(reply: Reply) -> None:
+    reply.writer.write(b"HTTP/1.1 308 Permanent Redirect\r\nLocation: https://other/v1\r\nContent-Length: 0\r\n\r\n")
+    await reply.writer.drain()
+
+
+async def compressed(reply: Reply) -> None:
+    body = gzip.compress(b'data: {"choices":[{"text":"x","finish_reason":"stop"}]}\n\n')
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+    reply.writer.write(head.encode() + body)
+    await reply.writer.drain()
+
+
+@pytest.mark.parametrize(
+    ("handler", "outcome", "words"),
+    [
+        (redirected, Outcome.HTTP_4XX, "HTTP 308 redirects to https://other/v1; give that server's address itself"),
+        (compressed, Outcome.GARBAGE, r"compressed (gzip) though that was not accepted; switch compression off"),
+    ],
+)
+def test_redirects_and_compression_are_one_sentence(handler: Handler, outcome: Outcome, words: str) -> None:
+    (record,), server = exchange_with(handler)
+    assert record.outcome is outcome
+    assert words in (record.error or "")
+    assert "Accept-Encoding: identity" in server.replies[0].head
+
+
+def test_http_1_0_without_a_length_ends_with_its_connection() -> None:
+    async def handler(reply: Reply) -> None:
+        reply.writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        for word in (b"a", b"b"):
+            reply.writer.write(b'data: {"choices":[{"text":"%b"}]}\n\n' % word)
+            await reply.writer.drain()
+            await asyncio.sleep(GAP_S)
+        reply.writer.write(b'data: {"choices":[{"text":"","finish_reason":"length"}]}\n\ndata: [DONE]\n\n')
+        await reply.writer.drain()
+        reply.is_closed = True
+
+    records, server = exchange_with(handler, count=2)
+    assert [record.outcome for record in records] == [Outcome.OK, Outcome.OK]
+    assert [len(record.content_offsets_us) for record in records] == [2, 2]
+    assert server.connections == 2
+
+
+def test_a_stream_without_its_end_is_a_failure_not_a_short_answer() -> None:
+    async def handler(reply: Reply) -> None:
+        await reply.start()
+        await reply.text("x")
+        await reply.end()
+
+    (record,), _ = exchange_with(handler)
+    assert record.outcome is Outcome.TRUNCATED
+    assert "broken off" in (record.error or "")
+
+
+def test_a_connection_opened_in_advance_that_the_server_closed_is_retried() -> None:
+    async def handler(reply: Reply) -> None:
+        if reply.number == 0:
+            reply.hang_up()
+        else:
+            await plain(reply)
+
+    async def run() -> RequestRecord:
+        async with MockServer(handler) as server:
+            endpoint = Endpoint(host="127.0.0.1", port=server.port, is_tls=False, base_path="/v1")
+            client = LoadClient(endpoint, timeout_s=5)
+            await client.open_connections(1)
+            template = build_template(endpoint, Dialect(api=Api.COMPLETIONS, model="m"), "x", 8)
+            exchange = await send_one(client, template.payload(1), output_tokens=8, level="test")
+            await client.aclose()
+            return exchange.record()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        record = runner.run(run())
+    assert (record.outcome, record.reconnects) == (Outcome.OK, 1)
+
+
+SECRET = "sk-very-secret"
+
+
+async def tells_the_key(reply: Reply) -> None:
+    await reply.json("401 Unauthorized", {"error": f"Incorrect API key provided: {SECRET}"})
+
+
+async def tells_the_key_in_the_stream(reply: Reply) -> None:
+    await reply.start()
+    await reply.event({"error": {"message": f"{SECRET} has no credit"}})
+    await reply.end()
+
+
+@pytest.mark.parametrize("handler", [tells_the_key, tells_the_key_in_the_stream])
+def test_the_api_key_is_sent_and_never_recorded(handler: Handler) -> None:
+    async def run() -> tuple[RequestRecord, str]:
+        async with MockServer(handler) as server:
+            endpoint = parse_endpoint(f"http://127.0.0.1:{server.port}", SECRET)
+            client = LoadClient(endpoint, timeout_s=5)
+            template = build_template(endpoint, Dialect(api=Api.COMPLETIONS, model="m"), "x", 8)
+            exchange = await send_one(client, template.payload(1), output_tokens=8, level="test")
+            await client.aclose()
+            return exchange.record(), server.replies[0].head
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        record, head = runner.run(run())
+    assert f"Authorization: Bearer {SECRET}" in head
+    assert "[API key]" in (record.error or "")
+    assert SECRET not in repr(record)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A self-signed certificate for the loopback address, with its key, in one file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-keyout", str(key), "-out", str(cert), "-days", "2", "-subj", "/CN=127.0.0.1"]
+    subprocess.run([*command, "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    cert.write_text(cert.read_text() + key.read_text())
+    return cert
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_tls_with_a_certificate_that_is_trusted_and_one_that_is_not(
+    certificate: Path, is_trusted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    async def run() -> RequestRecord:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        async with MockServer(plain, tls=context) as server:
+            endpoint = parse_endpoint(f"https://127.0.0.1:{server.port}")
+            client = LoadClient(endpoint, timeout_s=5)
+            template = build_template(endpoint, Dialect(api=Api.COMPLETIONS, model="m"), "x", 8)
+            exchange = await send_one(client, template.payload(1), output_tokens=8, level="test")
+            await client.aclose()
+            return exchange.record()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        record = runner.run(run())
+    if is_trusted:
+        assert (record.outcome, record.output_tokens) == (Outcome.OK, 8)
+        assert record.written_ns is not None
+        assert record.first_content_ns is not None
+        assert record.dispatched_ns < record.written_ns < record.first_content_ns
+    else:
+        assert record.outcome is Outcome.CONNECT
+        assert "is not trusted" in (record.error or "")
+        assert "SSL_CERT_FILE" in (record.error or "")
