@@ -16,6 +16,7 @@ from planner.imports.build import Imported, import_results
 from planner.imports.document import MAX_BYTES, read_document
 from planner.imports.registry import reader_of
 from planner.profile import Profile, dump_profile
+from planner.reference import list_references
 
 MAX_FILES = 2000
 _SUFFIXES = (".json", ".jsonl", ".csv", ".gz")
@@ -28,12 +29,12 @@ def register(app: typer.Typer) -> None:
 
 def profile(
     paths: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="RUN_DIR|FILE...",
             help="A directory that `breakeven measure` wrote; or results of another tool, as files or their directory.",
         ),
-    ],
+    ] = None,
     directory: Annotated[
         Path | None, typer.Option("--out", help="Directory for an imported profile; runs/<time> if not given.")
     ] = None,
@@ -44,11 +45,21 @@ def profile(
         int | None, typer.Option(min=1, help="The imported engine has so many slots (llama.cpp, Ollama).")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the levels as one JSON object.")] = False,
+    listed: Annotated[
+        bool, typer.Option("--list", help="List the profiles of other people's measurements that are shipped.")
+    ] = False,
 ) -> None:
     """Compute the profile of a run again, or import guidellm, aiperf, vLLM, SGLang, llama-bench ... results.
 
+    A plan takes what --list names as `profile = "reference:NAME"`.
+
     Example: breakeven profile guidellm-8to1.json guidellm-1to1.json guidellm-1to8.json --out runs/imported
     """
+    if listed:
+        _show_references(as_json=json)
+        return
+    if not paths:
+        raise InputError("give a run directory or result files; --list names the profiles that are shipped")
     if len(paths) == 1 and _is_own_run(paths[0]):
         if directory or only or slots:
             raise InputError(f"{paths[0]} is a run of our own; --out, --only and --slots are for imported files")
@@ -79,6 +90,20 @@ def show_profile(result: Profile, directory: Path, *, as_json: bool, already_sai
         )
     else:
         out.print(f"profile: {profile_file}", markup=False)
+
+
+def _show_references(*, as_json: bool) -> None:
+    references = list_references()
+    if as_json:
+        emit_json({"references": references})
+        return
+    for r in references:
+        of = f"{r.accelerators} x {r.system}, {r.last_measured or 'no date'}, {r.points} points of {r.shapes} shapes"
+        errors = (("TPOT", r.held_out_tpot_error_frac), ("TTFT", r.held_out_ttft_error_frac))
+        said = ", ".join(f"{name} +-{error:.0%}" for name, error in errors if error is not None)
+        state = f"not for plans: {r.not_plannable}" if r.not_plannable else f"left-out points: {said}"
+        out.print(f"{r.name}: {of}; {state}", soft_wrap=True, markup=False, highlight=False)
+    out.print(f"{len(references)} deployments; source: {references[0].source}", markup=False)
 
 
 def _show_import(imported: Imported, directory: Path | None, *, as_json: bool) -> None:

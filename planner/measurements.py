@@ -28,6 +28,7 @@ LEVEL_COLUMNS = ("isl", "osl", "silicon_ttft_ms", "silicon_tpot_ms")
 REQUEST_FIELDS = ("input_toks", "output_toks", "queued_ts", "first_token_ts", "last_token_ts")
 
 _CONCURRENCY = re.compile(r"silicon_concurrency=(\d+)")
+_NAMED_TP = re.compile(r"_tp(\d+)_")
 _DATE = re.compile(r"measured=(\d{4}-\d{2}-\d{2})")
 
 DEFAULT_STEP_TOKENS = 2048
@@ -37,12 +38,14 @@ DEFAULT_STEP_TOKENS = 2048
 class Deployment:
     """Level means of one model on one machine with one engine; `key` holds the deployment columns.
 
-    `last_measured` is the latest ISO date among its rows, `None` where no row has one.
+    `last_measured` is the latest ISO date among its rows, `None` where no row has one. `named_tp` is the tensor
+    parallelism in the names of its rows (`_tp8_` in `id`), `None` where no row names one or they differ.
     """
 
     key: tuple[str, ...]
     points: tuple[LoadPoint, ...]
     last_measured: str | None
+    named_tp: int | None = None
 
     @property
     def name(self) -> str:
@@ -100,6 +103,7 @@ def level_table(rows: Sequence[Mapping[str, str]]) -> LevelTable:
     seen: set[tuple[object, ...]] = set()
     means: dict[tuple[str, ...], dict[tuple[float, float, float], list[tuple[float, float]]]] = {}
     dates: dict[tuple[str, ...], str] = {}
+    named: dict[tuple[str, ...], set[int]] = {}
     left_out = []
     for line, row in enumerate(rows, start=2):
         if row.get("mode") not in ("agg", "", None):
@@ -113,11 +117,19 @@ def level_table(rows: Sequence[Mapping[str, str]]) -> LevelTable:
         measured = _DATE.search(row.get("silicon_data_source") or "")
         if measured:
             dates[key] = max(dates.get(key, ""), measured.group(1))
+        if stated := _NAMED_TP.search(row.get("id") or ""):
+            named.setdefault(key, set()).add(int(stated.group(1)))
         if (key, place, values) not in seen:
             seen.add((key, place, values))
             means.setdefault(key, {}).setdefault(place, []).append(values)
     deployments = [
-        Deployment(key=key, points=_merged(means[key]), last_measured=dates.get(key)) for key in sorted(means)
+        Deployment(
+            key=key,
+            points=_merged(means[key]),
+            last_measured=dates.get(key),
+            named_tp=next(iter(named[key])) if len(named.get(key, ())) == 1 else None,
+        )
+        for key in sorted(means)
     ]
     return LevelTable(deployments=tuple(deployments), rows=len(rows), left_out=tuple(left_out))
 

@@ -5,7 +5,10 @@ never disagree with the fitting code. What such a table does not hold (memory, w
 limits) is missing in the profile, with the reason.
 """
 
+import dataclasses
 import functools
+import math
+import statistics
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 
@@ -21,7 +24,7 @@ from planner.profile import (
     Scheduler,
     StepTimeFit,
 )
-from planner.steptime import fit_step_time
+from planner.steptime import LoadPoint, fit_step_time
 from planner.validate import MIN_POINTS
 from planner.version import VERSION
 
@@ -34,8 +37,7 @@ MIN_RATIO_SPAN = 8.0
 """Prompt:output ratios must span at least this factor: outside the measured ratios errors are several times larger."""
 
 NODE_ACCELERATORS = 8
-"""What one machine of an `_sxm` system holds. The table writes some runs on one such machine, with expert parallelism
-and data-parallel attention, as 8 x 8: more than 8 is not believed there."""
+"""What one machine of an `_sxm` system holds: more is not believed there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +130,29 @@ def _deployments() -> dict[str, Deployment]:
     """By name, those with enough points; the table is read once per process."""
     with as_file(files("planner").joinpath("data/silicon_sample.csv.gz")) as path:
         table = read_level_table(path)
-    return {_name(d): d for d in table.deployments if len(d.points) >= MIN_POINTS and _can_be_fitted(d)}
+    found: dict[str, Deployment] = {}
+    for deployment in table.deployments:
+        if len(deployment.points) >= MIN_POINTS and _can_be_fitted(deployment):
+            name = _name(deployment)
+            found[name] = _joined(found[name], deployment) if name in found else deployment
+    return found
+
+
+def _joined(a: Deployment, b: Deployment) -> Deployment:
+    """One deployment that the table writes in two ways; where both measured a level, their mean."""
+    levels: dict[tuple[float, float, float], list[LoadPoint]] = {}
+    for p in (*a.points, *b.points):
+        levels.setdefault((p.input_tokens, p.output_tokens, p.concurrency), []).append(p)
+    points = [
+        dataclasses.replace(
+            same[0],
+            ttft_s=statistics.fmean(p.ttft_s for p in same),
+            tpot_s=statistics.fmean(p.tpot_s for p in same if p.tpot_s is not None),
+        )
+        for _, same in sorted(levels.items())
+    ]
+    dates = [date for date in (a.last_measured, b.last_measured) if date]
+    return dataclasses.replace(b, points=tuple(points), last_measured=max(dates, default=None))
 
 
 def _can_be_fitted(deployment: Deployment) -> bool:
@@ -145,27 +169,47 @@ def _count(deployment: Deployment, name: str) -> int:
     return max(int(float(text)), 1) if text else 1
 
 
-def _accelerators(deployment: Deployment) -> int:
-    """Attention (tp * dp) and experts (tp * ep) run on the same devices; times the pipeline stages."""
-    attention = _count(deployment, "tp_size") * _count(deployment, "attention_dp_size")
-    experts = _count(deployment, "moe_tp_size") * _count(deployment, "moe_ep_size")
-    return max(attention, experts) * _count(deployment, "pp_size")
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """Parallel sizes: tensor, pipeline, data (attention), tensor and expert (mixture layers)."""
+
+    tp: int
+    pp: int
+    dp: int
+    moe_tp: int
+    ep: int
+
+    @property
+    def accelerators(self) -> int:
+        """Attention (tp * dp) and experts (tp * ep) run on the same devices; times the pipeline stages."""
+        return max(self.tp * self.dp, self.moe_tp * self.ep) * self.pp
+
+
+def _sizes(deployment: Deployment) -> _Sizes:
+    """The parallel sizes of a deployment, with the table's slip mended.
+
+    Runs with tensor and expert parallelism over the same t devices stand in it with a product of both as one of the
+    sizes: t * t, 1, t, t or t, t, 1, t * t or 1, t * t, t, t (tp, dp, moe_tp, ep). Every such row that carries its
+    sizes in its name says `tp<t>_ep<t>`; 8 GPUs of one machine are not 64. Rows without a name follow the same rule.
+    """
+    columns = ("tp_size", "pp_size", "attention_dp_size", "moe_tp_size", "moe_ep_size")
+    tp, pp, dp, moe_tp, ep = (_count(deployment, column) for column in columns)
+    t = round(math.sqrt(max(tp, dp, ep)))
+    slips = {(t * t, 1, t, t): (t, 1), (t, t, 1, t * t): (t, t), (1, t * t, t, t): (1, t)}
+    if t > 1 and (tp, dp, moe_tp, ep) in slips and deployment.named_tp in (None, t):
+        attention_tp, attention_dp = slips[tp, dp, moe_tp, ep]
+        is_both = attention_tp == attention_dp
+        return _Sizes(1 if is_both else attention_tp, pp, attention_dp, 1, t)
+    return _Sizes(tp, pp, dp, moe_tp, ep)
 
 
 def _name(deployment: Deployment) -> str:
     """Readable and unique: model, system, precision, engine and the sizes that tell deployments apart."""
     model = _column(deployment, "model_path").split("/")[-1]
-    sizes = [
-        f"{label}{_count(deployment, column)}"
-        for label, column in (
-            ("tp", "tp_size"),
-            ("pp", "pp_size"),
-            ("dp", "attention_dp_size"),
-            ("moetp", "moe_tp_size"),
-            ("ep", "moe_ep_size"),
-        )
-        if label == "tp" or _count(deployment, column) > (_count(deployment, "tp_size") if label == "moetp" else 1)
-    ]
+    found = _sizes(deployment)
+    others = (("pp", found.pp), ("dp", found.dp), ("moetp", found.moe_tp), ("ep", found.ep))
+    sizes = [f"tp{found.tp}"]
+    sizes += [f"{label}{size}" for label, size in others if size > (found.tp if label == "moetp" else 1)]
     engine = "-".join(part for part in (_column(deployment, "backend"), _column(deployment, "backend_version")) if part)
     parts = (model, _column(deployment, "system"), _column(deployment, "precision"), engine, *sizes)
     return "/".join(part for part in parts if part).lower()
@@ -185,7 +229,7 @@ def _fit(deployment: Deployment, posterior_size: int) -> StepTimeFit:
 def _describe(deployment: Deployment, fit: StepTimeFit) -> Reference:
     shapes = {(p.input_tokens, p.output_tokens) for p in deployment.points}
     span = fit.hull.max_input_output_ratio / fit.hull.min_input_output_ratio
-    accelerators, system = _accelerators(deployment), _column(deployment, "system")
+    accelerators, system = _sizes(deployment).accelerators, _column(deployment, "system")
     not_plannable = None
     if len(shapes) < 3 or span < MIN_RATIO_SPAN:
         not_plannable = (
