@@ -1,14 +1,36 @@
-"""The dashboard's door: `breakeven app` or `streamlit run app.py`. Its pages stand beside the code they show."""
+"""The dashboard's door: `breakeven app` or `streamlit run app.py`. Its pages are the files of `planner/pages`."""
 
 import streamlit as st
 
+from planner.pages.state import follow_address
+
 st.set_page_config(page_title="breakeven", page_icon="⚖", layout="wide")
-st.navigation(
-    [
-        st.Page("planner/page_verdict.py", title="Verdict", default=True),
-        st.Page("planner/page_options.py", title="Options", url_path="options"),
-        st.Page("planner/page_workload.py", title="Workload", url_path="workload"),
-        st.Page("planner/page_measurements.py", title="Measurements", url_path="measurements"),
-        st.Page("planner/page_assumptions.py", title="Assumptions", url_path="assumptions"),
-    ]
-).run()
+
+
+def _page(name: str, title: str, icon: str) -> st.Page:
+    return st.Page(
+        f"planner/pages/{name}.py", title=title, icon=f":material/{icon}:", url_path=name, default=name == "verdict"
+    )
+
+
+chosen = st.navigation(
+    {
+        "The answer": [
+            _page("verdict", "Verdict", "gavel"),
+            _page("compare", "Compare", "compare_arrows"),
+            _page("risk", "Risk", "casino"),
+        ],
+        "What goes in": [
+            _page("workload", "Workload", "stacked_bar_chart"),
+            _page("measurements", "Measurements", "speed"),
+            _page("prices", "Prices", "sell"),
+            _page("assumptions", "Assumptions", "tune"),
+        ],
+        "What comes out": [
+            _page("capacity", "Capacity", "dns"),
+            _page("export", "Export", "download"),
+        ],
+    }
+)
+follow_address(chosen.url_path)
+chosen.run()

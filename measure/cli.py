@@ -22,7 +22,7 @@ from planner.scenario import load_scenario, scenario_file
 from planner.version import VERSION
 
 LOOPBACK = "127.0.0.1"
-SCENARIO_VARIABLE = "BREAKEVEN_SCENARIO"  # planner.dashboard reads it in the process that Streamlit runs
+SCENARIO_VARIABLE = "BREAKEVEN_SCENARIO"  # planner.pages.state reads it in the process that Streamlit runs
 
 app = typer.Typer(
     name="breakeven",

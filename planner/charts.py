@@ -13,7 +13,7 @@ from planner.plan import Plan
 from planner.profile import LevelSummary
 from planner.wording import label, usd, volume
 
-_COLOURS = {
+COLOURS = {
     OptionKind.API: "#2f8de4",
     OptionKind.RENT: "#d98200",
     OptionKind.OWN: "#009e73",
@@ -21,7 +21,7 @@ _COLOURS = {
     OptionKind.STAGED: "#d55e00",
 }
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-_GREY = "#8a8f98"
+GREY = "#8a8f98"
 _MAX_LABEL = 34
 _TORNADO_BARS = 10
 
@@ -29,7 +29,7 @@ _TORNADO_BARS = 10
 def cost_against_volume(plan: Plan) -> go.Figure:
     """Levelised cost per month of every option over volume, both axes logarithmic, with plan and break-even marked."""
     figure = go.Figure()
-    styles = _line_styles(plan)
+    styles = line_styles(plan)
     for series in sorted(plan.chart.series, key=lambda series: list(styles).index(series.id)):
         figure.add_scatter(
             x=plan.chart.requests_per_day,
@@ -39,24 +39,24 @@ def cost_against_volume(plan: Plan) -> go.Figure:
             hovertemplate="%{x:,.3s} requests/day<br>$%{y:,.0f} a month<extra>%{fullData.name}</extra>",
             **styles[series.id],
         )
-    figure.add_vline(x=plan.requests_per_day, line={"color": _GREY, "dash": "dot"})
+    figure.add_vline(x=plan.requests_per_day, line={"color": GREY, "dash": "dot"})
     _mark(figure, plan.requests_per_day, f"plan {volume(plan.requests_per_day)}", 1.0)
     found = plan.break_even
     if found is not None and found.crossings:
         first, last = found.crossings[0].requests_per_day, found.crossings[-1].requests_per_day
         span = volume(first) if first == last else f"{volume(first)} to {volume(last)}"
         figure.add_vrect(
-            x0=found.low or first, x1=found.high or found.searched_to, fillcolor=_GREY, opacity=0.12, line_width=0
+            x0=found.low or first, x1=found.high or found.searched_to, fillcolor=GREY, opacity=0.12, line_width=0
         )
         for crossing in found.crossings:
-            figure.add_vline(x=crossing.requests_per_day, line={"color": _COLOURS[OptionKind.OWN], "width": 1})
+            figure.add_vline(x=crossing.requests_per_day, line={"color": COLOURS[OptionKind.OWN], "width": 1})
         _mark(figure, first, f"break-even {span}", 0.92 if first > plan.requests_per_day else 0.84)
     low, high = plan.chart.requests_per_day[0], plan.chart.requests_per_day[-1]
     figure.update_xaxes(
         type="log", title="requests per day (first month)", range=_log_range(low, high), exponentformat="SI"
     )
     figure.update_yaxes(type="log", title="USD per month, levelised", exponentformat="SI", tickprefix="$")
-    return _styled(figure, "Cost against volume")
+    return styled(figure, "Cost against volume")
 
 
 def api_price_at_break_even(plan: Plan) -> go.Figure:
@@ -71,15 +71,15 @@ def api_price_at_break_even(plan: Plan) -> go.Figure:
         x=plan.chart.requests_per_day,
         y=ratio,
         mode="lines",
-        line={"color": _COLOURS[OptionKind.OWN], "width": 3},
+        line={"color": COLOURS[OptionKind.OWN], "width": 3},
         hovertemplate="%{x:,.3s} requests/day<br>breaks even at %{y:.2f} times the API price<extra></extra>",
     )
-    figure.add_hline(y=1.0, line={"color": _COLOURS[OptionKind.API], "dash": "dash"})
-    figure.add_vline(x=plan.requests_per_day, line={"color": _GREY, "dash": "dot"})
+    figure.add_hline(y=1.0, line={"color": COLOURS[OptionKind.API], "dash": "dash"})
+    figure.add_vline(x=plan.requests_per_day, line={"color": GREY, "dash": "dot"})
     _mark(figure, plan.requests_per_day, f"plan {volume(plan.requests_per_day)}", 1.0)
     figure.update_xaxes(type="log", title="requests per day (first month)", exponentformat="SI")
     figure.update_yaxes(type="log", title="times the API price")
-    return _styled(figure, "At which API price would it break even?", height=320)
+    return styled(figure, "At which API price would it break even?", height=320)
 
 
 def tornado_chart(plan: Plan) -> go.Figure:
@@ -103,7 +103,7 @@ def tornado_chart(plan: Plan) -> go.Figure:
             customdata=list(zip([usd(end) for end in ends], [f"{value:g}" for value in values], strict=True)),
             hovertemplate="%{y} = %{customdata[1]}: %{customdata[0]} a month<extra></extra>",
         )
-    figure.add_vline(x=mid, line={"color": _GREY})
+    figure.add_vline(x=mid, line={"color": GREY})
     for name in names:  # above its bar and not beside it: a long name would leave a phone no room for the bars
         figure.add_annotation(
             x=0, xref="paper", xanchor="left", y=name, yshift=16, text=name, showarrow=False, font={"size": 12}
@@ -111,7 +111,7 @@ def tornado_chart(plan: Plan) -> go.Figure:
     figure.update_layout(barmode="overlay", bargap=0.6)
     figure.update_xaxes(title="USD a month", tickprefix="$", tickangle=0, nticks=5)
     figure.update_yaxes(showticklabels=False)
-    return _styled(figure, "What moves the answer: self-hosting minus API", height=130 + 44 * max(len(bars), 3))
+    return styled(figure, "What moves the answer: self-hosting minus API", height=130 + 44 * max(len(bars), 3))
 
 
 def cost_by_category(plan: Plan) -> go.Figure:
@@ -128,7 +128,7 @@ def cost_by_category(plan: Plan) -> go.Figure:
         amounts = [values.get(name, 0.0) for name in names]
         if any(amounts):
             figure.add_bar(
-                y=[_short(name) for name in names],
+                y=[short(name) for name in names],
                 x=amounts,
                 name=category,
                 orientation="h",
@@ -137,13 +137,13 @@ def cost_by_category(plan: Plan) -> go.Figure:
     figure.update_layout(barmode="relative")
     figure.update_xaxes(title="USD a month, mean P&L", tickprefix="$")
     figure.update_yaxes(automargin=True)
-    return _styled(figure, "What each option is made of", height=160 + 34 * len(names))
+    return styled(figure, "What each option is made of", height=160 + 34 * len(names))
 
 
 def cumulative_cash(plan: Plan) -> go.Figure:
     """Money spent since month 0, per option: where owning has paid back."""
     figure = go.Figure()
-    styles = _line_styles(plan)
+    styles = line_styles(plan)
     for option in plan.options:
         figure.add_scatter(
             x=list(range(len(option.cash_by_month_usd))),
@@ -155,7 +155,7 @@ def cumulative_cash(plan: Plan) -> go.Figure:
         )
     figure.update_xaxes(title="month")
     figure.update_yaxes(title="USD paid so far", tickprefix="$")
-    return _styled(figure, "Cash out, cumulated")
+    return styled(figure, "Cash out, cumulated")
 
 
 def load_by_hour(week: CapacityPlan) -> go.Figure:
@@ -163,32 +163,32 @@ def load_by_hour(week: CapacityPlan) -> go.Figure:
     hours = [hour.hour_of_week for hour in week.hours]
     figure = go.Figure()
     figure.add_scatter(x=hours, y=[h.paid_replicas for h in week.hours], name="paid replicas", mode="lines",
-                       line={"shape": "hv", "color": _COLOURS[OptionKind.RENT], "width": 2})  # fmt: skip
+                       line={"shape": "hv", "color": COLOURS[OptionKind.RENT], "width": 2})  # fmt: skip
     figure.add_scatter(x=hours, y=[h.needed_replicas for h in week.hours], name="needed replicas", mode="lines",
-                       line={"shape": "hv", "color": _COLOURS[OptionKind.OWN], "width": 2})  # fmt: skip
+                       line={"shape": "hv", "color": COLOURS[OptionKind.OWN], "width": 2})  # fmt: skip
     figure.add_scatter(x=hours, y=[h.requests_per_s for h in week.hours], name="requests/s", mode="lines", yaxis="y2",
-                       line={"color": _GREY, "dash": "dot"})  # fmt: skip
+                       line={"color": GREY, "dash": "dot"})  # fmt: skip
     days = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
     figure.update_xaxes(title="hour of the week", tickvals=[24 * day for day in range(7)], ticktext=days)
     figure.update_yaxes(title="replicas", rangemode="tozero")
     figure.update_layout(
         yaxis2={"title": "requests/s", "overlaying": "y", "side": "right", "rangemode": "tozero", "showgrid": False}
     )
-    return _styled(figure, "Load and replicas by hour")
+    return styled(figure, "Load and replicas by hour")
 
 
 def throughput_against_concurrency(levels: Sequence[LevelSummary]) -> go.Figure:
     """Measured output tokens per second over concurrency, one line per shape; invalid levels are left out."""
     figure = _measured(levels, lambda level: level.output_tokens_per_s)
     figure.update_yaxes(title="output tokens per second", rangemode="tozero")
-    return _styled(figure, "Measured throughput")
+    return styled(figure, "Measured throughput")
 
 
 def latency_against_concurrency(levels: Sequence[LevelSummary]) -> go.Figure:
     """Measured p95 TTFT over concurrency, one line per shape; invalid levels are left out."""
     figure = _measured(levels, lambda level: level.ttft_s.p95 if level.ttft_s else None)
     figure.update_yaxes(title="TTFT p95, s", rangemode="tozero")
-    return _styled(figure, "Measured time to first token")
+    return styled(figure, "Measured time to first token")
 
 
 def ttft_against_prompt_length(levels: Sequence[LevelSummary]) -> go.Figure:
@@ -201,12 +201,12 @@ def ttft_against_prompt_length(levels: Sequence[LevelSummary]) -> go.Figure:
         y=[ttft for _, ttft, _ in points],
         text=[shape for _, _, shape in points],
         mode="lines+markers",
-        line={"color": _GREY},
+        line={"color": GREY},
         hovertemplate="%{x:,.0f} prompt tokens: %{y:.3g} s<extra>%{text}</extra>",
     )
     figure.update_xaxes(title="prompt tokens", type="log")
     figure.update_yaxes(title="TTFT, s", type="log")
-    return _styled(figure, "Time to first token of a lone request")
+    return styled(figure, "Time to first token of a lone request")
 
 
 def _measured(levels: Sequence[LevelSummary], value: Callable[[LevelSummary], float | None]) -> go.Figure:
@@ -226,14 +226,14 @@ def _measured(levels: Sequence[LevelSummary], value: Callable[[LevelSummary], fl
     return figure
 
 
-def _line_styles(plan: Plan) -> dict[str, dict[str, Any]]:
+def line_styles(plan: Plan) -> dict[str, dict[str, Any]]:
     """Option id -> how its line looks: a colour per kind, the cheapest of a kind thick, the others thin and dashed."""
     styles: dict[str, dict[str, Any]] = {}
     rank: dict[OptionKind, int] = {}
     for option in plan.options:
         place = rank[option.kind] = rank.get(option.kind, -1) + 1
         line = {
-            "color": _COLOURS[option.kind],
+            "color": COLOURS[option.kind],
             "width": 3 if place == 0 else 1.2,
             "dash": _DASHES[place % len(_DASHES)],
         }
@@ -251,11 +251,13 @@ def _log_range(low: float, high: float) -> tuple[float, float]:
     return math.log10(low), math.log10(high)
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A name that fits beside a bar."""
     return name if len(name) <= _MAX_LABEL else f"{name[: _MAX_LABEL - 1]}…"
 
 
-def _styled(figure: go.Figure, title: str, height: int = 420) -> go.Figure:
+def styled(figure: go.Figure, title: str, height: int = 420) -> go.Figure:
+    """The look that all charts share; colours of single traces stay."""
     figure.update_layout(
         title={"text": title, "x": 0.01, "xref": "container"},
         template="plotly_white",

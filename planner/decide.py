@@ -44,13 +44,8 @@ def planned_requests_per_day(scenario: Scenario, workload: Workload) -> float:
     return stated.mid if stated else workload.requests_per_s * SECONDS_PER_DAY
 
 
-def size_fleets(inputs: PlanInputs) -> Curves:
-    """Simulate how much each profile carries within the service level. The slow part.
-
-    At least up to the plan's peak hour, and further, because break-even may lie far from the plan and large fleets
-    smooth bursts that small ones cannot: as long as the log, replayed that fast, still lasts a minute and five times
-    the latency limit. A shorter replay would hide overload in the slack that the limit leaves.
-    """
+def largest_rate_per_s(inputs: PlanInputs) -> float:
+    """Up to which rate [requests/s] the staircase of a replica must be known; why so far, see `size_fleets`."""
     scenario, demand = inputs.scenario, inputs.scenario.workload
     growth = max(demand.growth_frac_per_month.mid, 0.0)
     last = (1.0 + growth) ** (scenario.horizon_months - 1)
@@ -59,6 +54,18 @@ def size_fleets(inputs: PlanInputs) -> Curves:
     slo = scenario.slo.slo
     replay_s = max(_LEAST_REPLAY_S, _REPLAY_OVER_LIMIT * max(slo.ttft_s or 0.0, slo.e2e_s or 0.0))
     fastest = burst_sample(inputs.workload).requests / replay_s
+    return max(peak, fastest)
+
+
+def size_fleets(inputs: PlanInputs) -> Curves:
+    """Simulate how much each profile carries within the service level. The slow part.
+
+    At least up to the plan's peak hour, and further, because break-even may lie far from the plan and large fleets
+    smooth bursts that small ones cannot: as long as the log, replayed that fast, still lasts a minute and five times
+    the latency limit. A shorter replay would hide overload in the slack that the limit leaves.
+    """
+    scenario = inputs.scenario
+    slo, rate = scenario.slo.slo, largest_rate_per_s(inputs)
     curves: dict[str, CapacityCurve | Shortfall] = {}
     for key, profile in sorted(inputs.profiles.items()):
         found = staircase(
@@ -66,7 +73,7 @@ def size_fleets(inputs: PlanInputs) -> Curves:
             inputs.workload,
             slo,
             probability=scenario.slo.probability,
-            max_requests_per_s=max(peak, fastest),
+            max_requests_per_s=rate,
             target_utilisation_frac=scenario.fleet.target_utilisation_frac,
         )
         if isinstance(found, CapacityCurve) and scenario.candidates.hybrid and scenario.candidates.api:

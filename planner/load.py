@@ -67,7 +67,7 @@ def read_inputs(scenario: Scenario, directory: Path, supplied: Supplied = NOTHIN
     keys = sorted({key for m in machines if (key := m.profile or scenario.profile)})
     profiles = {key: supplied.profiles.get(key) or read_profile(key, directory) for key in keys}
     own, lock = (directory / path if path else None for path in (scenario.own_prices, scenario.price_lock))
-    week = _week(demand, workload)
+    week = week_shape(demand, workload)
     prices = price_api_models(scenario, workload, week, _book(scenario, own, lock))
     quotes = _quoted(scenario, directory)
     rentals = {m.offer: rental_offer(m.offer, quotes.rentals) for m in scenario.candidates.rent}
@@ -126,7 +126,8 @@ def _profile_file(key: str, profile: Profile, directory: Path, supplied: Supplie
     return _hashed("profile", key, directory)
 
 
-def _week(demand: Demand, workload: Workload) -> WeekShape:
+def week_shape(demand: Demand, workload: Workload) -> WeekShape:
+    """The relative load of each hour of the week that a scenario asks for. Raises `InputError` as `week_of`."""
     match demand.week_shape:
         case "flat":
             return flat_week()

@@ -1,5 +1,6 @@
 """Figures, assumptions and options in words: how every page and file writes them."""
 
+from planner.breakeven import BreakEven
 from planner.options import OptionKind
 from planner.plan import OptionResult
 from planner.units import SECONDS_PER_HOUR, SECONDS_PER_MINUTE
@@ -73,6 +74,16 @@ def volume(requests_per_day: float) -> str:
         if requests_per_day >= factor:
             return f"{_three_digits(requests_per_day / factor)}{suffix}"
     return _three_digits(requests_per_day)
+
+
+def break_even_span(found: BreakEven) -> str:
+    """Where the cheaper side changes, in a few words."""
+    if found.always_cheaper:
+        return "always cheaper"
+    if not found.crossings:
+        return "none"
+    first, last = found.crossings[0].requests_per_day, found.crossings[-1].requests_per_day
+    return volume(first) if len(found.crossings) == 1 else f"{volume(first)} to {volume(last)}"
 
 
 def percent(frac: float) -> str:

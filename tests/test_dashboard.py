@@ -20,10 +20,14 @@ START_TIMEOUT_S = 60
 PAGE_TIMEOUT_MS = 60_000
 PAGES = {
     "": "Cheapest API, per month",
-    "options": "API prices",
+    "compare": "Scenarios side by side",
+    "risk": "What is it worth to know better?",
     "workload": "Requests in the log",
     "measurements": "Load time",
+    "prices": "What the log's mix of requests costs",
     "assumptions": "Files this plan rests on",
+    "capacity": "What a number of replicas carries",
+    "export": "Download everything",
 }
 
 
@@ -66,7 +70,7 @@ def opened(chromium: Any, address: str, *, width: int = 1280, theme: str = "ligh
     page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
     page.set_default_timeout(PAGE_TIMEOUT_MS)
     page.goto(address)
-    page.wait_for_selector('[data-testid="stMetric"], [data-testid="stDataFrame"]')
+    page.wait_for_selector('[data-testid="stMain"] [data-testid="stHeading"]')
     return page
 
 
@@ -92,7 +96,7 @@ def test_moving_an_input_changes_the_answer_and_the_link(chromium: Any, dashboar
     page.wait_for_function("old => !document.querySelector('[data-testid=stMain]').innerText.includes(old)",
                            arg=before[:80])  # fmt: skip
     link = page.url
-    assert "staff_fte=9" in link
+    assert "assumptions.staff_fte=" in link
     changed = text_of(page)
     again = opened(chromium, link)
     assert text_of(again)[:80] == changed[:80]

@@ -2,42 +2,40 @@
 
 import streamlit as st
 
-from planner.breakeven import BreakEven
 from planner.charts import cost_against_volume, tornado_chart
-from planner.dashboard import escape, open_plan
+from planner.pages.frame import open_plan
+from planner.pages.show import chart, escape
 from planner.verdict import break_even_in_words
-from planner.wording import usd, volume
+from planner.wording import break_even_span, percent, usd
 
 plan = open_plan()
 
 st.header(escape(plan.verdict.headline))
-st.write(escape(plan.verdict.paragraph))
 
 best_api, best_host = plan.best_api, plan.best_self_host
-api, host, crossing = st.columns(3)
+api, host, crossing, odds = st.columns(4)
 api.metric("Cheapest API, per month", usd(best_api.levelised_usd_per_month) if best_api else "none")
 api.caption(escape(best_api.id) if best_api else "No API model can serve this log.")
 host.metric("Cheapest self-hosted, per month", usd(best_host.levelised_usd_per_month) if best_host else "none")
-host.caption(escape(best_host.id) if best_host else "No machine holds the service level: see Options.")
-
-
-def break_even_span(found: BreakEven) -> str:
-    if found.always_cheaper:
-        return "always cheaper"
-    if not found.crossings:
-        return "none"
-    first, last = found.crossings[0].requests_per_day, found.crossings[-1].requests_per_day
-    return volume(first) if len(found.crossings) == 1 else f"{volume(first)} to {volume(last)}"
-
-
+host.caption(escape(best_host.id) if best_host else "No machine holds the service level: see Capacity.")
 if plan.break_even:
     crossing.metric("Break-even [requests/day]", break_even_span(plan.break_even))
     crossing.caption(escape(break_even_in_words(plan.break_even, plan.requests_per_day)))
+if plan.risk.self_host_cheaper_frac is not None:
+    odds.metric("Self-hosting is cheaper", percent(plan.risk.self_host_cheaper_frac))
+    odds.caption(f"in this share of {plan.risk.draws:,} draws of all uncertain figures: see Risk.")
 
-st.plotly_chart(cost_against_volume(plan), key="cost_against_volume")
+st.write(escape(plan.verdict.paragraph))
+chart(
+    cost_against_volume(plan),
+    "cost_against_volume",
+    "Levelised cost per month of every option over requests per day, with the plan's volume and the break-even marked.",
+)
 if plan.sensitivity:
-    st.plotly_chart(tornado_chart(plan), key="tornado")
+    chart(tornado_chart(plan), "tornado", "How far each assumption moves self-hosting minus API, widest at the top.")
 
 st.subheader("What to keep in mind")
 for caution in plan.verdict.cautions:
     st.markdown(f"- {escape(caution)}")
+for question in plan.questions:
+    st.markdown(f"- {escape(question)}")

@@ -1,0 +1,72 @@
+"""Packed runs and other tools' results into a profile, by the command line in a process of its own.
+
+The planner knows nothing of how things are measured: a page shows what `breakeven profile FILE` makes of it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from io import BytesIO
+from pathlib import Path
+
+from planner.errors import InputError
+from planner.pages.uploads import MAX_RUN_MB, check_archive, check_size, read_uploaded_profile, shown, upload_name
+from planner.profile import SCHEMA_VERSION, Profile, load_profile
+
+COMMAND = (sys.executable, "-m", "measure.cli")
+_LONGEST_S = 120
+_GZIP = b"\x1f\x8b"
+
+
+def read_uploaded_measurement(name: str, content: bytes) -> tuple[str, Profile]:
+    """A profile.json, a packed run or another tool's result: the scenario's name for it, and the profile.
+
+    Raises `InputError` with one sentence for whatever it is instead.
+    """
+    called = upload_name(name, content)
+    check_size(name, content, MAX_RUN_MB)
+    if _is_profile(content):
+        return read_uploaded_profile(name, content)
+    with tempfile.TemporaryDirectory(prefix="breakeven-") as folder:
+        place = Path(folder)
+        if content.startswith(_GZIP) and name.endswith((".tar.gz", ".tgz")):
+            check_archive(name, content)
+            with tarfile.open(fileobj=BytesIO(content), mode="r:gz") as archive:
+                archive.extractall(place, filter="data")
+            runs = [file.parent for file in place.rglob("run.json")]
+            if len(runs) != 1:
+                raise InputError(f"{shown(called)} holds {len(runs)} runs; pack one with `breakeven measure --pack`")
+            target = runs[0]
+        else:
+            target = place / shown(called)
+            target.write_bytes(content)
+        return called, _computed(target, place, shown(called))
+
+
+def _is_profile(content: bytes) -> bool:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.get("schema_version") == SCHEMA_VERSION and "fit" in found
+
+
+def _computed(target: Path, place: Path, called: str) -> Profile:
+    environment = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}
+    try:
+        done = subprocess.run(
+            [*COMMAND, "profile", str(target), "--json"],
+            capture_output=True, text=True, timeout=_LONGEST_S, cwd=place, env=environment,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise InputError(f"{called} was not read within {_LONGEST_S} s; use `breakeven profile` on its host") from None
+    if done.returncode != 0:
+        said = done.stderr.rpartition("breakeven: ")[2].strip() if "breakeven: " in done.stderr else ""
+        reason = " ".join(said.replace(str(target), called).replace(f"{place}/", "").split())
+        raise InputError(
+            f"{called} is no measurement that can be read: {reason or 'the file is none of the known kinds'}"
+        )
+    return load_profile(place / json.loads(done.stdout)["profile"])

@@ -1,0 +1,68 @@
+"""Page: how sure the answer is, which assumption moves it, and what a better figure would be worth."""
+
+import streamlit as st
+
+from planner.charts import tornado_chart
+from planner.pages.frame import open_plan
+from planner.pages.show import chart, escape, table
+from planner.risk_charts import cost_spread, worth_knowing
+from planner.wording import label, percent, signed, usd
+
+plan = open_plan()
+risk = plan.risk
+
+st.header("Risk")
+st.caption(
+    f"All uncertain figures are drawn at once, {risk.draws:,} times from seed {risk.seed}; low and high of an "
+    "assumption are its 10th and 90th percentile."
+)
+odds, middle, low, high = st.columns(4)
+if risk.difference_usd_per_month is None or risk.self_host_cheaper_frac is None:
+    st.info("There is one side only, so there is nothing to weigh: name API models and machines on the Prices page.")
+else:
+    difference = risk.difference_usd_per_month
+    odds.metric("Self-hosting is cheaper", percent(risk.self_host_cheaper_frac), help="Share of all draws.")
+    about = "Self-hosting minus API, USD a month: below 0 self-hosting is cheaper."
+    middle.metric("Difference, median", signed(difference.p50), help=about)
+    low.metric("Difference, P10", signed(difference.p10), help=about)
+    high.metric("Difference, P90", signed(difference.p90), help=about)
+
+chart(cost_spread(plan), "cost_spread", "Levelised cost per month of every option: P10, median and P90 over the draws.")
+table(
+    [
+        {
+            "option": option.id,
+            "P10 [USD/month]": option.usd_per_month.p10,
+            "P50 [USD/month]": option.usd_per_month.p50,
+            "P90 [USD/month]": option.usd_per_month.p90,
+            "cheapest [frac of draws]": option.cheapest_frac,
+            "mean regret [USD/month]": option.mean_regret_usd_per_month,
+            "P90 regret [USD/month]": option.p90_regret_usd_per_month,
+            "fleet holds the service level [frac of draws]": option.slo_held_frac,
+        }
+        for option in risk.options
+    ],
+    says="Per option: percentiles of the cost, how often it is the cheapest, its regret, how often the fleet suffices.",
+    decimals=dict.fromkeys(
+        (
+            "P10 [USD/month]",
+            "P50 [USD/month]",
+            "P90 [USD/month]",
+            "cheapest [frac of draws]",
+            "mean regret [USD/month]",
+            "P90 regret [USD/month]",
+            "fleet holds the service level [frac of draws]",
+        ),
+        "%.2f",
+    ),
+)
+if plan.sensitivity:
+    chart(tornado_chart(plan), "tornado", "How far each assumption moves self-hosting minus API, widest at the top.")
+st.subheader("What is it worth to know better?")
+if any(known.worth_usd_per_month > 0 for known in risk.worth_knowing):
+    st.caption("At most so much may a measurement or a quote cost that settles the assumption before you choose.")
+    chart(worth_knowing(plan), "worth_knowing", "What knowing one assumption exactly is worth per month.")
+    most = max(risk.worth_knowing, key=lambda known: known.worth_usd_per_month)
+    st.write(escape(f"Most worth knowing: {label(most.name)}, {usd(most.worth_usd_per_month)} a month."))
+else:
+    st.info("No better figure for any single assumption is worth paying for: the choice would stay the same.")
