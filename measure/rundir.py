@@ -113,17 +113,19 @@ class RunDirectory:
     def read_levels(self) -> list[LevelRecord]:
         return list(self._read(LEVELS_FILE, _LEVEL))
 
-    def read_requests(self) -> Iterator[RequestRecord]:
-        return self._read(REQUESTS_FILE, _REQUEST)
+    def read_requests(self, start: int = 0) -> Iterator[RequestRecord]:
+        """All requests, or those after the first `start` bytes of the file."""
+        return self._read(REQUESTS_FILE, _REQUEST, start)
 
     def read_telemetry(self) -> list[Sensors | TelemetrySample]:
         return list(self._read(TELEMETRY_FILE, _TELEMETRY))
 
-    def _read(self, name: str, adapter: TypeAdapter[T]) -> Iterator[T]:
+    def _read(self, name: str, adapter: TypeAdapter[T], start: int = 0) -> Iterator[T]:
         path = self.path / name
         if not path.exists():
             return
         with path.open("rb") as file:
+            file.seek(start)
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
                     self.dropped.append(f"{name} line {number} was cut short when the program was stopped; left out")
@@ -179,6 +181,11 @@ class LineWriter:
             self._pending.clear()
         if sync:
             os.fsync(self._file.fileno())
+
+    def position(self) -> int:
+        """Bytes in the file once everything that waits is written."""
+        self.flush()
+        return os.fstat(self._file.fileno()).st_size
 
     def close(self) -> None:
         self.flush()

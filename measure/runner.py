@@ -75,7 +75,6 @@ class SweepRunner:
         self._finished = _finished_levels(run)
         self._skipped: list[SkippedLevel] = []
         self._fit = PromptFit(offset_tokens=0.0, tokens_per_word=1.0)
-        self._level_records: list[RequestRecord] = []
         self._deadline_s: float | None = None
 
     async def run(self, started_s: float) -> None:
@@ -271,9 +270,10 @@ class SweepRunner:
             output_tokens=spec.output_tokens,
             seed=self._seed,
         )
-        self._level_records = []
+        # read back from the file after the level: records kept in memory would grow with it
+        before = self._writer.position()
         hooks = LevelHooks(
-            record=self._keep,
+            record=self._writer.append,
             progress=self._progress.level,
             obituary=self._server.obituary,
             counter=self._server.counter,
@@ -291,7 +291,8 @@ class SweepRunner:
             record = await loop.run()
         self._writer.flush(sync=True)
         self._run.append_level(record)
-        summary = self._judged(record, summarise_level(record, self._level_records))
+        requests = list(self._run.read_requests(start=before))
+        summary = self._judged(record, summarise_level(record, requests))
         self._finished[spec.level] = FinishedLevel(spec=spec, summary=summary)
         self._progress.finished(spec.level, summary)
         return summary
@@ -305,10 +306,6 @@ class SweepRunner:
         samples = [x for x in entries if isinstance(x, TelemetrySample) and x.t_ns >= record.started_ns]
         sensors = [x for x in entries if isinstance(x, Sensors)]
         return judge_level(info, record, summary, samples, sensors)[0]
-
-    def _keep(self, record: RequestRecord) -> None:
-        self._writer.append(record)
-        self._level_records.append(record)
 
     def _skip(self, level: str, reason: str) -> None:
         self._skipped.append(SkippedLevel(level=level, reason=reason))
