@@ -121,7 +121,7 @@ def read_profile(key: str, directory: Path) -> Profile:
 
 
 def _profile_file(key: str, profile: Profile, directory: Path, supplied: Supplied) -> InputFile:
-    if key.startswith(REFERENCE) or key in supplied.profiles:
+    if key.startswith(REFERENCE) or (key in supplied.profiles and not (directory / key).is_file()):
         return InputFile(role="profile", path=key, sha256=hashlib.sha256(dump_profile(profile)).hexdigest())
     return _hashed("profile", key, directory)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from planner.console import log
 from planner.decide import Curves, largest_rate_per_s, make_plan, size_fleets
 from planner.errors import BreakevenError
 from planner.inputs import PlanInputs
@@ -103,10 +104,10 @@ class Job:
     def _work(self) -> None:
         try:
             self.plan = make(*self._arguments, self.tell)
-        except Cancelled as error:
+        except Exception as error:  # nobody else would see it: the page that waits says what happened
             self.error = error
-        except (BreakevenError, ValueError, ArithmeticError, LookupError, TypeError, OSError, MemoryError) as error:
-            self.error = error
+            if not isinstance(error, BreakevenError | ValueError | Cancelled):
+                log.print_exception()
         finally:
             self.finished.set()
 
@@ -188,13 +189,14 @@ def part_that_is_simulated(scenario: Scenario) -> Scenario:
 
 def log_of(scenario: Scenario, directory: Path, supplied: Supplied, own: Shelf) -> ReadLog:
     """The request log of a scenario, read once."""
-    name = scenario.workload.log
-    found = supplied.logs.get(name)
+    demand = scenario.workload
+    found = supplied.logs.get(demand.log)
     if found is not None:
         return found
-    shelf, place = shelf_of(scenario, own), (name, str(directory), _stamps(scenario, directory))
+    how = (demand.log, demand.time_zone, tuple(demand.columns.items()))
+    shelf, place = shelf_of(scenario, own), (how, str(directory), _stamps(scenario, directory))
     kept: ReadLog | None = shelf.logs.get(place)
-    return kept or shelf.logs.put(place, read_demand(name, directory))
+    return kept or shelf.logs.put(place, read_demand(demand, directory))
 
 
 def _kept_files(scenario: Scenario, directory: Path, supplied: Supplied, own: Shelf, stamps: Hashable) -> Supplied:
