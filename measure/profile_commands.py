@@ -13,7 +13,8 @@ from measure.session import write_profile
 from planner.console import emit_json, log, out
 from planner.errors import InputError
 from planner.imports.build import Imported, import_results
-from planner.imports.document import MAX_BYTES, read_document
+from planner.imports.document import read_document
+from planner.imports.load import read_content
 from planner.imports.registry import reader_of
 from planner.profile import Profile, dump_profile
 from planner.reference import list_references
@@ -70,7 +71,7 @@ def profile(
         return
     files, is_search = _files(paths)
     imported = import_results(
-        {str(path): _content(path) for path in files}, only=only, slots=slots, skip_foreign=is_search
+        {str(path): read_content(path) for path in files}, only=only, slots=slots, skip_foreign=is_search
     )
     _show_import(imported, directory, as_json=json)
 
@@ -143,7 +144,7 @@ def _is_own_run(path: Path) -> bool:
     if not run_file.is_file():
         return not any(path.iterdir())
     try:
-        return reader_of(read_document(str(run_file), _content(run_file))) is None
+        return reader_of(read_document(str(run_file), read_content(run_file))) is None
     except InputError:
         return True
 
@@ -163,12 +164,3 @@ def _files(paths: Sequence[Path]) -> tuple[list[Path], bool]:
     if len(files) > MAX_FILES:
         raise InputError(f"these are {len(files)} files and {MAX_FILES} can be read; give those of one sweep")
     return files, any(path.is_dir() for path in paths)
-
-
-def _content(path: Path) -> bytes:
-    """The bytes of a file, of a too large one just enough to see that it is."""
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; give a run directory or a result file") from None

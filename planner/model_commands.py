@@ -15,6 +15,7 @@ from planner.capacity import Slo, attainment_frac
 from planner.console import emit_json, log, out
 from planner.distribution import Distribution, summarise
 from planner.errors import InputError
+from planner.imports.load import read_foreign_levels
 from planner.measurements import is_request_log, read_level_table, read_request_log
 from planner.overflow import patience_s
 from planner.prefix import read_prefix_blocks
@@ -41,18 +42,24 @@ def register(app: typer.Typer) -> None:
 
 def validate(
     file: Annotated[
-        Path, typer.Argument(help="CSV of level means by deployment, or JSONL of single requests with engine times.")
+        Path,
+        typer.Argument(
+            help="CSV of level means by deployment, JSONL of single requests with engine times, or a load generator's."
+        ),
     ],
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """How wrong is the model on these measurements: fit on part, score on the rest.
 
     Level means need isl, osl, silicon_ttft_ms, silicon_tpot_ms and a concurrency; single requests need input_toks,
-    output_toks, queued_ts, first_token_ts, last_token_ts.
+    output_toks, queued_ts, first_token_ts, last_token_ts. Results that `breakeven profile` imports are read as well.
 
     Example: breakeven validate measurements.csv --json
     """
-    if is_request_log(file):
+    foreign = read_foreign_levels(file)
+    if foreign is not None:
+        board = validate_levels(foreign)
+    elif is_request_log(file):
         board = validate_requests(read_request_log(file))
     else:
         board = validate_levels(read_level_table(file))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from planner.errors import InputError
 from planner.imports.document import read_document
-from planner.imports.points import LevelsOfShape, by_shape, fitted_points
+from planner.imports.points import LevelsOfShape, by_shape, fitted_points, snapped
 from planner.imports.record import Kind, ToolResult
 from planner.imports.registry import read_results, reader_of, without_doubles
 from planner.levels import UNBOUNDED, running_limits
@@ -336,9 +336,10 @@ def _limits(
     missing["limits.max_sequences"] = "the tool does not say; the most that was seen to run stands in"
     missing["limits.kv_capacity_tokens"] = "the tool does not say; the most tokens held at once stand in"
     missing["limits.step_token_budget"] = f"the tool does not say; {UNBOUNDED.step_token_budget} are assumed"
-    running = running_limits([p for p in points if p.tpot_s is not None])
-    ran = [min(p.concurrency, running.get((p.input_tokens, p.output_tokens), p.concurrency)) for p in points]
-    held = [n * (p.input_tokens + p.output_tokens) for n, p in zip(ran, points, strict=True)]
+    known = snapped([p for p in points if p.tpot_s is not None])
+    running = running_limits(known)
+    ran = [min(p.concurrency, running[p.input_tokens, p.output_tokens]) for p in known]
+    held = [n * (p.input_tokens + p.output_tokens) for n, p in zip(ran, known, strict=True)]
     return EngineLimits(
         scheduler=Scheduler.PAGED,
         max_sequences=max(round(max(ran)), 1),

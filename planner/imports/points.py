@@ -1,7 +1,7 @@
 """Which levels count for the fit, and as what."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planner.imports.record import ToolLevel
 from planner.measurements import shapes_of
@@ -98,3 +98,20 @@ def _point(entry: LevelsOfShape, concurrency: float) -> LoadPoint | None:
         ttft_s=probe.ttft_s,
         tpot_s=probe.tpot_s,
     )
+
+
+def snapped(points: Sequence[LoadPoint]) -> list[LoadPoint]:
+    """The points with the mean lengths of their shape, for what compares loads of exactly one shape."""
+    shapes = shapes_of(points)
+    groups = [[p for p in points if shapes_of([shape, p]) == [shape]] for shape in shapes]
+    snapped = []
+    for p in points:
+        group = next(g for g in groups if p in g)
+        snapped.append(
+            replace(
+                p,
+                input_tokens=sum(q.input_tokens for q in group) / len(group),
+                output_tokens=sum(q.output_tokens for q in group) / len(group),
+            )
+        )
+    return snapped

@@ -4,6 +4,7 @@ The files that guidellm, aiperf, servebench and llama.cpp's benches really wrote
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,11 @@ import pytest
 from planner.errors import InputError
 from planner.imports.build import import_result, import_results
 from planner.imports.document import read_document
+from planner.imports.load import read_foreign_levels
+from planner.imports.points import by_shape, fitted_points
 from planner.imports.record import ToolResult
 from planner.imports.registry import read_results
+from planner.validate import validate_levels
 
 
 def results(*rows: dict[str, Any], name: str = "result.json") -> list[ToolResult]:
@@ -314,3 +318,27 @@ def test_nan_is_missing_and_not_a_number() -> None:
     content = json.dumps(vllm_row(mean_tpot_ms=float("nan"))).encode()
     imported = import_result("nan.json", content)
     assert imported.levels[0].known("tpot_s") is None
+
+
+def test_validate_reads_what_profile_reads(tmp_path: Path) -> None:
+    rows = [
+        inferencex_row(isl, osl, conc, ttft_s=0.02 + isl * conc**0.5 * 2e-5, tpot_s=0.005 + 0.0002 * conc)
+        for isl, osl in ((1024, 1024), (1024, 8192), (8192, 1024))
+        for conc in (4, 16, 64)
+    ]
+    (tmp_path / "agg.json").write_text(json.dumps(rows))
+    table = read_foreign_levels(tmp_path / "agg.json")
+    assert table is not None
+    (deployment,) = table.deployments
+    assert len(deployment.points) == 9
+    assert validate_levels(table).points == 3  # the middle concurrency of each shape is left to score
+    (tmp_path / "other.json").write_text('{"hello": 1}')
+    assert read_foreign_levels(tmp_path / "other.json") is None
+
+
+def test_a_poisson_level_counts_as_a_closed_loop_of_one_more_than_its_mean() -> None:
+    stages = [inference_perf_stage(rate, latency_s=2.0) for rate in (1.0, 4.0)]
+    (result,) = read_results(read_document("stages.json", json.dumps(stages).encode()))
+    points, notes = fitted_points(by_shape(result.levels))
+    assert [point.concurrency for point in points] == [3.0, 9.0]
+    assert "open-loop ones are fitted" in notes[0]
