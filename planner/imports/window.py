@@ -19,6 +19,8 @@ from planner.imports.document import mean
 from planner.imports.record import Mode, ToolLevel, ToolRequest
 from planner.profile import Statistics
 
+TOO_SHORT = "the load was held for less than the time of one request: run it longer"
+
 MIN_HELD_FRAC = 0.95
 MAX_FAILED_FRAC = 0.05
 
@@ -61,6 +63,9 @@ def level_of_requests(
             notes.append("no request both began after the first completion and ended: the first ones are counted")
     cut = [r for r in requests if r.outcome == "cut" and from_s <= r.start_s <= to_s]
     window_s = to_s - from_s
+    usual_life_s = mean(r.ended_s - r.start_s for r in good)
+    if not reasons and usual_life_s is not None and window_s < usual_life_s:
+        reasons.append(TOO_SHORT)
     in_flight = float(np.clip(np.minimum(ends, to_s) - np.maximum(starts, from_s), 0, None).sum()) / window_s
     tokens, completions = _produced(requests, good, from_s, to_s)
     failures = Counter(r.outcome for r in requests if r.outcome not in ("ok", "cut"))

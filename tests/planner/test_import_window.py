@@ -3,7 +3,7 @@
 import pytest
 
 from planner.imports.record import ToolRequest
-from planner.imports.window import ALL_AT_ONCE, level_of_requests
+from planner.imports.window import ALL_AT_ONCE, TOO_SHORT, level_of_requests
 
 
 def lockstep(streams: int, *, waves: int, life_s: float, cut_s: float) -> list[ToolRequest]:
@@ -70,3 +70,12 @@ def test_failures_are_counted_and_never_enter_a_latency() -> None:
 
 def test_no_request_is_no_level() -> None:
     assert level_of_requests([], mode="closed", target=4.0) is None
+
+
+def test_a_run_of_little_more_than_one_request_held_no_load() -> None:
+    requests = lockstep(4, waves=2, life_s=4.0, cut_s=9.0)
+    late = [ToolRequest(start_s=4.5, ended_s=8.5, outcome="ok", first_s=5.5, last_s=8.5, output_tokens=4.0)]
+    level = level_of_requests([*requests, *late], mode="closed", target=4.0)
+    assert level is not None
+    assert level.window_s == 0.5
+    assert level.invalid_reasons == (TOO_SHORT,)
