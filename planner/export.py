@@ -1,9 +1,6 @@
 """The plan directory: the same plan gives the same bytes, whoever runs it and when."""
 
-import csv
 import hashlib
-import io
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +9,7 @@ from typing import Any
 import orjson
 
 from planner.breakeven import BreakEven
-from planner.cells import csv_cell
+from planner.cells import EXCEL, EXCEL_SEMICOLON, MACHINE, Flavour, csv_bytes
 from planner.errors import InputError
 from planner.focus import COLUMNS as FOCUS_COLUMNS
 from planner.focus import focus_rows
@@ -43,6 +40,8 @@ def plan_files(plan: Plan) -> dict[str, bytes]:
     files = {
         VERDICT_FILE: _json(verdict_document(plan)),
         "costs.csv": costs_csv(plan),
+        "costs_excel.csv": costs_csv(plan, EXCEL),
+        "costs_excel_semicolon.csv": costs_csv(plan, EXCEL_SEMICOLON),
         "assumptions.csv": assumptions_csv(plan),
         "hourly.csv": hourly_csv(plan),
         "focus.csv": focus_csv(plan),
@@ -94,9 +93,9 @@ def verdict_document(plan: Plan) -> dict[str, Any]:
     }
 
 
-def costs_csv(plan: Plan) -> bytes:
+def costs_csv(plan: Plan, flavour: Flavour = MACHINE) -> bytes:
     """One row per line of the schedule: UTF-8, LF, decimal point, ISO dates, units in the column names."""
-    return _csv(
+    return csv_bytes(
         _COST_COLUMNS,
         (
             (
@@ -107,12 +106,13 @@ def costs_csv(plan: Plan) -> bytes:
             for option in plan.options
             for line in option.lines
         ),
+        flavour,
     )
 
 
 def assumptions_csv(plan: Plan) -> bytes:
     """One row per assumption with its range, source and date; `placeholder` is true or false."""
-    return _csv(
+    return csv_bytes(
         _ASSUMPTION_COLUMNS,
         (
             (
@@ -126,7 +126,7 @@ def assumptions_csv(plan: Plan) -> bytes:
 
 def hourly_csv(plan: Plan) -> bytes:
     """The week of every self-hosted option in the first month; hour 0 is Monday 00:00."""
-    return _csv(
+    return csv_bytes(
         _HOUR_COLUMNS,
         (
             (
@@ -142,7 +142,7 @@ def hourly_csv(plan: Plan) -> bytes:
 
 def focus_csv(plan: Plan) -> bytes:
     """The schedule in the shape of FOCUS 1.2: see `planner.focus`."""
-    return _csv(FOCUS_COLUMNS, focus_rows(plan))
+    return csv_bytes(FOCUS_COLUMNS, focus_rows(plan))
 
 
 def _option(option: OptionResult) -> dict[str, Any]:
@@ -198,19 +198,17 @@ def _break_even(found: BreakEven) -> dict[str, Any]:
 def _manifest(plan: Plan, files: dict[str, bytes]) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
-        "versions": {name: version(name) for name in ("breakeven", "genai-prices", "numpy", "plotly")},
+        "versions": {name: version(name) for name in ("breakeven", "genai-prices", "numpy", "plotly", "xlsxwriter")},
         "scenario_sha256": _sha256(dump_scenario(plan.scenario).encode()),
+        "price_lock": plan.price_lock
+        and {
+            "file": PRICE_LOCK_FILE,
+            "created_on": plan.price_lock.created_on,
+            "sha256": _sha256(files[PRICE_LOCK_FILE]),
+        },
         "inputs": [asdict(file) for file in plan.files],
         "outputs": {name: _sha256(content) for name, content in files.items()},
     }
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([csv_cell(value) for value in row] for row in rows)
-    return text.getvalue().encode()
 
 
 def _json(document: dict[str, Any]) -> bytes:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from plan_case import ONE_AT_A_TIME, SCENARIO, write_case
 
+from planner.cells import EXCEL, EXCEL_SEMICOLON, Flavour
 from planner.decide import make_plan, size_fleets
-from planner.export import assumptions_csv, costs_csv, hourly_csv, plan_files, write_plan
+from planner.export import assumptions_csv, costs_csv, focus_csv, hourly_csv, plan_files, write_plan
 from planner.inputs import Excluded
 from planner.load import load_inputs
 from planner.options import OptionKind
@@ -49,6 +50,8 @@ def test_the_manifest_names_the_bytes_of_inputs_and_outputs(plan: Plan, tmp_path
         *(
             "verdict.json",
             "costs.csv",
+            "costs_excel.csv",
+            "costs_excel_semicolon.csv",
             "assumptions.csv",
             "hourly.csv",
             "focus.csv",
@@ -57,6 +60,18 @@ def test_the_manifest_names_the_bytes_of_inputs_and_outputs(plan: Plan, tmp_path
             "prices.lock.json",
         ),
     }
+
+
+def test_the_manifest_says_which_prices_were_locked(plan: Plan) -> None:
+    files = plan_files(plan)
+    manifest = json.loads(files["manifest.json"])
+    lock = json.loads(files["prices.lock.json"])
+    assert manifest["price_lock"] == {
+        "file": "prices.lock.json",
+        "created_on": lock["created_on"],
+        "sha256": hashlib.sha256(files["prices.lock.json"]).hexdigest(),
+    }
+    assert set(manifest["versions"]) >= {"breakeven", "genai-prices", "xlsxwriter"}
 
 
 def test_the_rows_of_costs_add_up_to_the_verdict(plan: Plan) -> None:
@@ -142,3 +157,35 @@ def test_numbers_are_finite_and_keys_sorted(plan: Plan) -> None:
     assert list(verdict) == sorted(verdict)
     assert "NaN" not in text
     assert verdict["break_even"]["crossings"][0]["requests_per_day"] == pytest.approx(297_390.2, abs=0.1)
+
+
+@pytest.mark.parametrize(("flavour", "separator", "mark"), [(EXCEL, ",", "."), (EXCEL_SEMICOLON, ";", ",")])
+def test_the_excel_flavours_hold_the_same_rows(plan: Plan, flavour: Flavour, separator: str, mark: str) -> None:
+    content = costs_csv(plan, flavour)
+    assert content.startswith(b"\xef\xbb\xbfoption")
+    assert content.count(b"\r\n") == content.count(b"\n") == 1 + sum(len(o.lines) for o in plan.options)
+    found = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig")), delimiter=separator))
+    for row, machine in zip(found, rows(costs_csv(plan)), strict=True):
+        for name, value in machine.items():
+            is_number = name in ("quantity", "unit_price_usd", "cash_usd", "pnl_usd")
+            assert row[name] == (value.replace(".", mark) if is_number else value)
+
+
+@pytest.mark.parametrize("text", ["=1+1", " =1+1", "\n=1+1", "\x00=1+1", "\ufeff=1+1", "-1", "+1", "@A1", "|=1"])
+def test_no_file_holds_a_text_cell_that_begins_a_formula(plan: Plan, text: str) -> None:
+    line = dataclasses.replace(plan.options[0].lines[0], item=text, basis=text, unit=text)
+    poisoned = dataclasses.replace(
+        plan,
+        scenario=dataclasses.replace(plan.scenario, name=text),
+        options=(dataclasses.replace(plan.options[0], id=text, lines=(line,)),),
+        assumptions=tuple(
+            dataclasses.replace(a, name=text, source=text, note=text, unit=text) for a in plan.assumptions
+        ),
+    )
+    tables = [costs_csv(poisoned), costs_csv(poisoned, EXCEL), focus_csv(poisoned), assumptions_csv(poisoned)]
+    for content in tables:
+        for cells in csv.reader(io.StringIO(content.decode("utf-8-sig"))):
+            for cell in cells:
+                begins = cell.lstrip("\ufeff \t")[:1]
+                assert begins not in ("=", "+", "@", "\t", "\r")
+                assert begins != "-" or float(cell) < 0
