@@ -10,9 +10,11 @@ from planner.profile import Profile
 from planner.ranges import Assumption, Range, certain
 from planner.scenario import Figure, Machine, Scenario
 from planner.units import MONTHS_PER_YEAR
-from pricing.types import PurchaseOffer, RentalOffer
+from pricing.types import PurchaseOffer, RentalOffer, Term
 
 SCENARIO = "the scenario file"
+
+NOT_COUNTED = "not stated, so not counted"
 
 OWN_BELIEFS = (
     Assumption(
@@ -24,8 +26,63 @@ OWN_BELIEFS = (
         note="what a machine younger than its life brings at the end of the horizon",
         is_placeholder=True,
     ),
+    *(
+        Assumption(name=name, value=value, unit=unit, source=source, as_of="2026-11-20", note=note, is_placeholder=True)
+        for name, value, unit, source, note in (
+            (
+                "installation_frac_of_hardware",
+                Range(low=0.01, mid=0.03, high=0.08),
+                "1",
+                "a guess: no primary source found",
+                "rack, cabling, delivery and acceptance of what is owned; enter your quote",
+            ),
+            (
+                "migration_fte_months",
+                Range(low=0.5, mid=1.0, high=3.0),
+                "FTE-months",
+                "a guess: no primary source found",
+                "one-time effort before a service of one's own answers its first request",
+            ),
+            (
+                "exit_fte_months",
+                Range(low=0.0, mid=0.25, high=1.0),
+                "FTE-months",
+                "a guess: no primary source found",
+                "one-time effort to leave it at the end of the plan; what a term leaves unpaid comes on top",
+            ),
+        )
+    ),
+    *(
+        Assumption(name=name, value=certain(value), unit=unit, source=NOT_COUNTED, as_of="2026-11-20", note=note)
+        for name, value, unit, note in (
+            ("storage_usd_per_month", 0.0, "USD/month", "weights, logs and backups of a service of one's own"),
+            ("egress_usd_per_mtok", 0.0, "USD per million generated tokens", "what leaves one's own machines"),
+            ("evaluation_usd_per_year", 0.0, "USD/year", "testing the model in use; every option bears it"),
+            ("fine_tuning_usd_per_year", 0.0, "USD/year", "runs and data for a model of one's own"),
+            ("tax_frac", 0.0, "1", "on profit: costs, depreciation included, save it in the month that bears them"),
+            ("newer_model_gain_frac_per_year", 0.0, "1/year", "newer models of equal quality, for both sides alike"),
+            ("newer_model_every_months", 12.0, "months", "between two changes to a newer model"),
+            ("newer_model_fte_months", 0.5, "FTE-months", "to change to a newer model, on either side"),
+        )
+    ),
 )
 """Beliefs of the planner itself; those about electricity, staff and the like come with the prices."""
+
+SPOT_BELIEFS = tuple(
+    Assumption(
+        name=name,
+        value=value,
+        unit="1",
+        source="a guess: it differs by region and week, and no list says it",
+        as_of="2026-11-20",
+        note=note,
+        is_placeholder=True,
+    )
+    for name, value, note in (
+        ("spot_interrupted_frac", Range(low=0.02, mid=0.08, high=0.25), "part of the time without the spot machine"),
+        ("spot_fallback_price_ratio", Range(low=1.5, mid=2.5, high=4.0), "what stands in for it, over its own price"),
+    )
+)
 
 _UNMEASURED_ERROR_FRAC = 0.3
 """Assumed error of a profile whose fit was checked on no load point of its own."""
@@ -67,6 +124,8 @@ def gather_assumptions(
             ("loaded_w", purchase.loaded_w, "W"),
         ):
             found[f"{purchase.id}/{name}"] = _offered(purchase, name, value, unit)
+    if any(rental.term is Term.SPOT for rental in rentals):
+        found |= {a.name: a for a in SPOT_BELIEFS}
     mistakes = [_unknown(name, found) for name in scenario.assumptions if name not in found]
     for name, figure in scenario.assumptions.items():
         if name in found:
@@ -186,6 +245,16 @@ _LIMITS: tuple[tuple[str, float, float], ...] = (
     ("support_frac_per_year", 0.0, math.inf),
     ("network_frac_of_hardware", 0.0, math.inf),
     ("resale_frac_of_book_value", 0.0, math.inf),
+    ("installation_frac_of_hardware", 0.0, math.inf),
+    ("_fte_months", 0.0, math.inf),
+    ("_usd_per_month", 0.0, math.inf),
+    ("_usd_per_mtok", 0.0, math.inf),
+    ("_usd_per_year", 0.0, math.inf),
+    ("tax_frac", 0.0, 1 - _TINY),
+    ("newer_model_gain_frac_per_year", 0.0, 1 - _TINY),
+    ("newer_model_every_months", 1.0, math.inf),
+    ("spot_interrupted_frac", 0.0, 1.0),
+    ("spot_fallback_price_ratio", 0.0, math.inf),
     ("/replicas_per_machine", 1.0, math.inf),
     ("/usd_per_h", 0.0, math.inf),
     ("/price_usd", 0.0, math.inf),

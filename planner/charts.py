@@ -19,6 +19,7 @@ COLOURS = {
     OptionKind.OWN: "#009e73",
     OptionKind.HYBRID: "#cc79a7",
     OptionKind.STAGED: "#d55e00",
+    OptionKind.MIX: "#7a6ff0",
 }
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 GREY = "#8a8f98"

@@ -17,6 +17,7 @@ from planner.fleet import week_of
 from planner.hybrid import best_hybrid, best_staged
 from planner.inputs import Excluded, PlanInputs
 from planner.memory_fit import memory_shortfall
+from planner.mixes import best_mix
 from planner.options import ApiOption, Frame, Option, OptionKind, OwnOption, RentOption
 from planner.overflow import with_overflow
 from planner.plan import OptionResult, Plan, Verdict
@@ -25,7 +26,7 @@ from planner.results import investment, option_result, price_row, rank
 from planner.risk import assess
 from planner.scenario import Machine, Scenario
 from planner.sensitivity import TornadoBar, tornado
-from planner.units import BYTES_PER_GB, BYTES_PER_GIB, SECONDS_PER_DAY
+from planner.units import BYTES_PER_GB, BYTES_PER_GIB, SECONDS_PER_DAY, TOKENS_PER_MTOK
 from planner.verdict import make_verdict
 from planner.vetoes import questions, vetoes
 from planner.wording import describe, usd
@@ -96,7 +97,12 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         rentals=tuple(inputs.rentals.values()),
         purchases=tuple(inputs.purchases.values()),
     )
-    frame = Frame(horizon_months=scenario.horizon_months, week=week_of(inputs.served_week), rules=scenario.fleet.rules)
+    frame = Frame(
+        horizon_months=scenario.horizon_months,
+        week=week_of(inputs.served_week),
+        rules=scenario.fleet.rules,
+        output_mtok_per_request=float(inputs.workload.output_tokens.mean()) / TOKENS_PER_MTOK,
+    )
     options, excluded = _candidates(inputs, curves)
     mid = draws_from([mid_values(assumptions)])
     volume = float(mid.values[VOLUME][0])
@@ -104,6 +110,10 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
     hosts = [option for option in options if isinstance(option, RentOption | OwnOption)]
     results = [option_result(option, frame, mid, inputs) for option in options]
     pure = min(results, key=rank) if results else None
+    fleet = best_mix(hosts, frame, mid)
+    if fleet is not None:
+        options.append(fleet)
+        results.append(option_result(fleet, frame, mid, inputs))
     for mix in _mixes(scenario, hosts, apis, frame, mid):
         mixed = option_result(mix, frame, mid, inputs)
         if pure is not None and mixed.levelised_usd_per_month < pure.levelised_usd_per_month:

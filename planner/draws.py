@@ -1,7 +1,7 @@
 """Alternative worlds: every assumption as one value per world, so a whole analysis is one vectorised evaluation."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,14 @@ _CHUNK_WORLDS = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Draws:
-    """`worlds` alternative worlds; `values[name]` holds that assumption in each of them, shape (worlds,)."""
+    """`worlds` alternative worlds; `values[name]` holds that assumption in each of them, shape (worlds,).
+
+    `paths[name]` holds what is drawn month by month, shape (worlds, horizon); a path that is missing is 1 throughout.
+    """
 
     worlds: int
     values: Mapping[str, Array]
+    paths: Mapping[str, Array] = field(default_factory=dict)
 
     def column(self, name: str) -> Array:
         """The values of one assumption as a column, shape (worlds, 1), to be broadcast over months."""
@@ -60,12 +64,20 @@ def each_at(draws: Draws, name: str, values: ArrayLike) -> Draws:
     points = np.broadcast_to(points, (draws.worlds, points.shape[-1]))
     repeated: dict[str, Array] = {key: np.repeat(column, points.shape[1]) for key, column in draws.values.items()}
     repeated[name] = points.ravel()
-    return Draws(worlds=points.size, values=repeated)
+    paths: dict[str, Array] = {key: np.repeat(path, points.shape[1], axis=0) for key, path in draws.paths.items()}
+    return Draws(worlds=points.size, values=repeated, paths=paths)
 
 
 def chunks(draws: Draws) -> Iterator[Draws]:
     """The same worlds a thousand at a time: that much of a schedule stays in the processor's cache."""
     for start in range(0, draws.worlds, _CHUNK_WORLDS):
-        part = slice(start, start + _CHUNK_WORLDS)
-        size = min(_CHUNK_WORLDS, draws.worlds - start)
-        yield Draws(worlds=size, values={name: column[part] for name, column in draws.values.items()})
+        yield worlds_of(draws, slice(start, start + _CHUNK_WORLDS))
+
+
+def worlds_of(draws: Draws, part: slice) -> Draws:
+    """Some of the worlds."""
+    return Draws(
+        worlds=len(range(*part.indices(draws.worlds))),
+        values={name: column[part] for name, column in draws.values.items()},
+        paths={name: path[part] for name, path in draws.paths.items()},
+    )

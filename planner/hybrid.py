@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.cost import hybrid_ledger, requests_per_s, staged_ledger
+from planner.cost import hybrid_ledger, staged_ledger
 from planner.draws import Draws, each_at
 from planner.finance import levelised_usd_per_month, monthly_rate
 from planner.fleet import machines_needed
 from planner.options import ApiOption, Frame, HybridOption, OwnOption, RentOption, StagedOption
+from planner.paths import host_requests_per_s
 from planner.schedule import Entry, cash_usd
 
 Array = NDArray[np.floating[Any]]
@@ -40,7 +41,7 @@ def _costs(host: RentOption | OwnOption, api: ApiOption, frame: Frame, mid: Draw
     """Levelised cost [USD/month] of each base size."""
     growth = 1.0 + float(mid.values["growth_frac_per_month"][0])
     last = max(growth ** (frame.horizon_months - 1), 1.0)
-    first = requests_per_s(mid, frame)[:, 0] / mid.values["throughput_ratio"]
+    first = host_requests_per_s(mid, frame)[:, 0]
     rate = first * last * frame.week.peak
     most = int(machines_needed(host.curve, rate, frame.rules, mid.values[f"{host.id}/replicas_per_machine"])[0])
     sizes = np.unique(np.linspace(1, most, min(most, _SIZES)).round())

@@ -21,6 +21,7 @@ class OptionKind(StrEnum):
     OWN = "own"
     HYBRID = "hybrid"
     STAGED = "staged"
+    MIX = "mix"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -112,16 +113,62 @@ class StagedOption:
         return OptionKind.STAGED
 
 
-Option = ApiOption | RentOption | OwnOption | HybridOption | StagedOption
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Machines of one offer that run all the time: `machines_by_stage` holds their number in each year of the plan."""
+
+    host: RentOption | OwnOption
+    machines_by_stage: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourStep:
+    """The cheapest replicas of the hourly offers, in their order, that hold a rate [1/s] on top of the base."""
+
+    held_per_s: float
+    replicas: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MixOption:
+    """Several offers for one model at once: `base` runs all the time, `hourly` machines come and go with the need.
+
+    `steps` ascend; the first holds nothing beyond the base, the last is repeated where even more is needed. The spare
+    replicas are of the offer `spare_of`, which has the fastest replica of all in the mix, so that any one may fail.
+    Without hourly offers the first pool grows where the need exceeds the base.
+    """
+
+    base: tuple[Pool, ...]
+    hourly: tuple[RentOption, ...]
+    steps: tuple[HourStep, ...]
+    spare_of: str
+
+    @property
+    def id(self) -> str:
+        return " + ".join(dict.fromkeys((*(pool.host.id for pool in self.base), *(host.id for host in self.hourly))))
+
+    @property
+    def kind(self) -> OptionKind:
+        return OptionKind.MIX
+
+
+STAGE_MONTHS = 12
+"""How often the base of a mix is sized anew."""
+
+Option = ApiOption | RentOption | OwnOption | HybridOption | StagedOption | MixOption
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """What all options share: the horizon, the hours of a week, and what the operator adds to the bare need."""
+    """What all options share: the horizon, the hours of a week, and what the operator adds to the bare need.
+
+    `output_mtok_per_request` are the million tokens that a request of the log generates on average, for what leaves.
+    """
 
     horizon_months: int
     week: Week
     rules: FleetRules
+    output_mtok_per_request: float = 0.0
 
 
 def rules_for(option: RentOption | OwnOption, rules: FleetRules) -> FleetRules:

@@ -50,6 +50,15 @@ class StagedSize:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MixPool:
+    """The machines of one offer in a mix at the first month's peak; `by_hour`: they come and go with the need."""
+
+    offer: str
+    peak_machines: int
+    by_hour: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Investment:
     """An option's cash less that of the cheapest API model, seen as an investment at the plan's discount rate.
 
@@ -91,6 +100,7 @@ class OptionResult:
     staged: StagedSize | None
     investment: Investment | None  # None for API models and where there is none to compare with
     lines: tuple[CostLine, ...]
+    mix: tuple[MixPool, ...] = ()  # the pools of a mix of offers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

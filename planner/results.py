@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from planner.breakeven import VOLUME, Array
-from planner.cost import base_and_overflow, ledger, requests_per_month, requests_per_s
+from planner.cost import base_and_overflow, ledger
+from planner.cost_mix import machines_at_peak
 from planner.draws import Draws
 from planner.finance import (
     annuity_factor,
@@ -25,6 +26,7 @@ from planner.options import (
     ApiOption,
     Frame,
     HybridOption,
+    MixOption,
     Option,
     OptionKind,
     OwnOption,
@@ -32,7 +34,8 @@ from planner.options import (
     StagedOption,
     rules_for,
 )
-from planner.plan import FleetSize, HybridSize, Investment, OptionResult, PriceChange, PriceRow, StagedSize
+from planner.paths import host_requests_per_s, requests_per_month
+from planner.plan import FleetSize, HybridSize, Investment, MixPool, OptionResult, PriceChange, PriceRow, StagedSize
 from planner.schedule import Entry, cash_usd, cost_lines, period_start, pnl_usd
 from planner.steptime import prompt_s
 from planner.units import SECONDS_PER_DAY, TOKENS_PER_MTOK
@@ -67,6 +70,7 @@ def option_result(option: Option, frame: Frame, mid: Draws, inputs: PlanInputs) 
         investment=None,
         hybrid=_hybrid(option, frame, mid) if isinstance(option, HybridOption) else None,
         staged=_staged(option, frame, mid) if isinstance(option, StagedOption) else None,
+        mix=_mix(option, frame, mid),
         lines=tuple(cost_lines(option.id, entries, inputs.scenario.start_month)),
     )
 
@@ -163,8 +167,15 @@ def _fleet(option: RentOption | OwnOption, frame: Frame, mid: Draws, inputs: Pla
     )
 
 
+def _mix(option: Option, frame: Frame, mid: Draws) -> tuple[MixPool, ...]:
+    if not isinstance(option, MixOption):
+        return ()
+    rows = machines_at_peak(option, frame, mid)
+    return tuple(MixPool(offer=offer, peak_machines=count, by_hour=by_hour) for offer, count, by_hour in rows)
+
+
 def _staged(option: StagedOption, frame: Frame, mid: Draws) -> StagedSize:
-    rate = requests_per_s(mid, frame)[:, option.api_months] / mid.values["throughput_ratio"]
+    rate = host_requests_per_s(mid, frame)[:, option.api_months]
     per_machine = mid.values[f"{option.host.id}/replicas_per_machine"]
     machines = machines_needed(option.host.curve, rate * frame.week.peak, frame.rules, per_machine)
     return StagedSize(api=option.api.id, host=option.host.id, api_months=option.api_months, machines=int(machines[0]))

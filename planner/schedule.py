@@ -104,6 +104,12 @@ def running(category: str, item: str, quantity: Array, unit: str, unit_price_usd
     return _entry(category, item, unit, basis, padded, price, usd, usd)
 
 
+def immediate(category: str, item: str, quantity: Array, unit: str, unit_price_usd: Array, basis: str) -> Entry:
+    """As `running`, for months 0..horizon; `quantity` has one column more than the horizon."""
+    price = np.broadcast_to(unit_price_usd, quantity.shape)
+    return _entry(category, item, unit, basis, quantity, price, quantity * price, quantity * price)
+
+
 def _entry(
     category: str, item: str, unit: str, basis: str, quantity: Array, price: Array, cash: Array, pnl: Array
 ) -> Entry:

@@ -15,6 +15,7 @@ _SIDES = {
     OptionKind.OWN: "Host it yourself",
     OptionKind.HYBRID: "Mix",
     OptionKind.STAGED: "Start with tokens",
+    OptionKind.MIX: "Host it yourself on several offers",
 }
 _WORTH_SAYING_USD_PER_MONTH = 1.0
 _MOSTLY_EXTRAPOLATED_FRAC = 0.25

@@ -2,7 +2,7 @@
 
 from planner.breakeven import BreakEven
 from planner.options import OptionKind
-from planner.plan import OptionResult
+from planner.plan import MixPool, OptionResult
 from planner.units import SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 _LABELS = {
@@ -21,6 +21,19 @@ _LABELS = {
     "api_price_drift_frac_per_year": "drift of API prices per year",
     "rental_price_drift_frac_per_year": "drift of rental prices per year",
     "resale_frac_of_book_value": "resale (part of book value)",
+    "installation_frac_of_hardware": "installation (part of the hardware price)",
+    "migration_fte_months": "effort to set up the service (FTE-months)",
+    "exit_fte_months": "effort to take the service down (FTE-months)",
+    "storage_usd_per_month": "storage (USD/month)",
+    "egress_usd_per_mtok": "egress (USD per million generated tokens)",
+    "evaluation_usd_per_year": "evaluation (USD per year)",
+    "fine_tuning_usd_per_year": "fine-tuning (USD per year)",
+    "tax_frac": "tax rate",
+    "newer_model_gain_frac_per_year": "yearly gain of newer models",
+    "newer_model_every_months": "months between changes of the model",
+    "newer_model_fte_months": "effort to change the model (FTE-months)",
+    "spot_interrupted_frac": "part of the time that spot machines are taken away",
+    "spot_fallback_price_ratio": "price of the stand-in over that of a spot machine",
 }
 _OFFER_LABELS = {
     "replicas_per_machine": "replicas per machine on {}",
@@ -138,11 +151,18 @@ def describe(option: OptionResult) -> str:
         step = option.staged
         machines = f"{step.machines} machine{'s' if step.machines != 1 else ''}"
         return f"{step.api} for {step.api_months} months, then {machines} of {step.host}"
+    if option.mix:
+        return " and ".join(_pool(pool) for pool in option.mix)
     if option.fleet is None:
         return option.id
     verb = "renting" if option.kind is OptionKind.RENT else "owning"
     machines = f"{option.fleet.peak_machines} machine{'s' if option.fleet.peak_machines != 1 else ''}"
     return f"{verb} {option.id} ({machines})"
+
+
+def _pool(pool: MixPool) -> str:
+    machines = f"{pool.peak_machines} machine{'s' if pool.peak_machines != 1 else ''}"
+    return f"{'up to ' if pool.by_hour else ''}{machines} of {pool.offer}{' by the hour' if pool.by_hour else ''}"
 
 
 def _three_digits(number: float) -> str:
