@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from planner.capacity import FleetRules
 from planner.cost_host import owned_entries, rented_entries, service_entries
 from planner.draws import Draws
-from planner.fleet import Week, boot_hours, held_rate_per_s, machines_needed, replicas_needed, staffed_week
+from planner.fleet import Week, boot_hours, held_rate_per_s, machines_needed, staffed_week
 from planner.fleet_mix import replicas_left
 from planner.options import STAGE_MONTHS, Frame, MixOption, OwnOption, RentOption
 from planner.paths import host_requests_per_s, requests_per_s

@@ -36,6 +36,9 @@ Curves = Mapping[str, CapacityCurve | Shortfall]
 
 _LEAST_REPLAY_S = 60.0
 _REPLAY_OVER_LIMIT = 5.0
+_WORTH_TWO_KINDS_FRAC = 0.02
+"""What a mix of offers must save over the cheapest single one to be worth running two kinds of machines."""
+
 _UNSAID = Verdict(headline="", paragraph="", cautions=())
 
 
@@ -110,10 +113,15 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
     hosts = [option for option in options if isinstance(option, RentOption | OwnOption)]
     results = [option_result(option, frame, mid, inputs) for option in options]
     pure = min(results, key=rank) if results else None
-    fleet = best_mix(hosts, frame, mid)
+    fleet = best_mix(hosts, frame, mid) if scenario.candidates.mixes else None
     if fleet is not None:
-        options.append(fleet)
-        results.append(option_result(fleet, frame, mid, inputs))
+        mixed = option_result(fleet, frame, mid, inputs)
+        alone = min((r for r in results if r.kind in (OptionKind.RENT, OptionKind.OWN)), key=rank)
+        if mixed.levelised_usd_per_month < alone.levelised_usd_per_month * (1 - _WORTH_TWO_KINDS_FRAC):
+            options.append(fleet)
+            results.append(mixed)
+        else:
+            excluded.append(_hardly_cheaper(mixed, alone))
     for mix in _mixes(scenario, hosts, apis, frame, mid):
         mixed = option_result(mix, frame, mid, inputs)
         if pure is not None and mixed.levelised_usd_per_month < pure.levelised_usd_per_month:
@@ -232,6 +240,15 @@ def _mixes(
     """The best of each way to use both sides."""
     found = (best_hybrid(hosts, apis, frame, mid), best_staged(hosts, apis, frame, mid))
     return (mix for mix in found if mix is not None and scenario.candidates.hybrid)
+
+
+def _hardly_cheaper(mixed: OptionResult, alone: OptionResult) -> Excluded:
+    return Excluded(
+        id="a mix of offers",
+        kind=mixed.kind,
+        reason=f"the cheapest, {describe(mixed)}, costs {usd(mixed.levelised_usd_per_month)} a month, which is not "
+        f"{_WORTH_TWO_KINDS_FRAC:.0%} less than {describe(alone)} alone",
+    )
 
 
 def _pointless(mixed: OptionResult, best: OptionResult) -> Excluded:

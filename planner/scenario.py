@@ -182,14 +182,16 @@ class Machine:
 class Candidates:
     """The options to compare: API models as provider/model, offers to rent, offers to own.
 
-    `hybrid` adds the cheapest ways to use both sides, where they are cheaper than either: a base fleet with one API
-    model for what exceeds it, and an API model first with machines from some month on.
+    `mixes` adds the cheapest mix of several offers, where it is at least 2 % cheaper than each alone. `hybrid` adds
+    the cheapest ways to use both sides, where they are cheaper than either: a base fleet with one API model for what
+    exceeds it, and an API model first with machines from some month on.
     """
 
     api: tuple[str, ...] = ()
     rent: tuple[Machine, ...] = ()
     own: tuple[Machine, ...] = ()
     hybrid: bool = True
+    mixes: bool = True
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 

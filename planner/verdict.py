@@ -49,7 +49,9 @@ def _headline(plan: Plan) -> str:
 
 
 def _runner_up(best: OptionResult, api: OptionResult, host: OptionResult) -> OptionResult:
-    """The other side's cheapest option; for a hybrid the cheaper of the two pure sides."""
+    """The other side's cheapest option; for both in one the cheaper of the pure sides."""
+    if best.kind is OptionKind.MIX:
+        return api
     others = [option for option in (api, host) if option is not best]
     return min(others, key=lambda option: option.levelised_usd_per_month)
 

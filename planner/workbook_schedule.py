@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xlsxwriter.utility import xl_col_to_name
 
-from planner.cost import base_and_overflow, ledger, requests_per_s
+from planner.cost import base_and_overflow, ledger
 from planner.draws import Draws
 from planner.options import (
     ApiOption,
@@ -23,6 +23,7 @@ from planner.options import (
     StagedOption,
     rules_for,
 )
+from planner.paths import requests_per_s
 from planner.plan import Plan
 from planner.schedule import Entry, cash_usd, period_start, pnl_usd
 from planner.units import (

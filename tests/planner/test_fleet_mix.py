@@ -48,7 +48,11 @@ def tried_one_by_one(offers: list[Offer], rate: float, week: Week, rules: FleetR
         fewest = -(-max(rules.spare_replicas, rules.min_replicas) // carrier.replicas_per_machine)
 
         def held(o: Offer, n: int, carrier: Offer = carrier) -> float:
-            return float(held_by_machines(o, np.array(float(n)), rules if o is carrier else dataclasses.replace(rules, spare_replicas=0)))
+            return float(
+                held_by_machines(
+                    o, np.array(float(n)), rules if o is carrier else dataclasses.replace(rules, spare_replicas=0)
+                )
+            )
 
         base, hourly = [o for o in mine if not o.follows_hours], [o for o in mine if o.follows_hours]
         counts = {id(o): range(fewest if o is carrier else 0, most + 1) for o in mine}

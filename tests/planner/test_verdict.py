@@ -98,11 +98,13 @@ def test_self_hosting_wins_and_its_fleet_is_judged(tmp_path: object) -> None:
     assert "3.6 times as much" in plan.verdict.paragraph
 
 
-def test_a_mix_wins_where_the_last_machine_is_hardly_used(tmp_path: object) -> None:
-    """Without a spare 13 machines hold 26 replicas' worth: the API takes what bursts above, and a machine is saved."""
+def test_a_mix_that_does_not_pay_is_told_with_its_cost(tmp_path: object) -> None:
+    """At ten times the volume the bursts that 13 machines leave to the API cost more than the fourteenth machine."""
     plan = planned(tmp_path, ("requests_per_day = 216_000", "requests_per_day = 2_160_000"))
-    assert plan.verdict.headline.startswith("Mix: 13 machines of cpu-1p-8c with ")
-    assert any("answers with two models" in caution for caution in plan.verdict.cautions)
+    told = {excluded.id: excluded.reason for excluded in plan.excluded}
+    assert "machines of cpu-1p-8c with " in told["a mix of both"]
+    assert "not less than owning cpu-1p-8c (14 machines) alone" in told["a mix of both"]
+    assert "which is not 2% less than owning cpu-1p-8c (14 machines) alone" in told["a mix of offers"]
 
 
 def test_staged_wins_where_traffic_grows(tmp_path: object) -> None:
