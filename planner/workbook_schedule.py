@@ -73,6 +73,10 @@ class Block:
     life: str | None = None
 
 
+_VALUES_ONLY = ("storage", "egress", "fine-tuning", "evaluation", "migration", "tax")
+_VALUE_ITEMS = ("taking the service down",)
+
+
 class ScheduleSheet:
     """Writes the sheet option by option. `blocks` says where what stands, in the order of the plan's options; `values`
     holds the numbers of each row, months 0 to the last."""
@@ -208,8 +212,8 @@ class ScheduleSheet:
                 self._hybrid(option, entries)
             case StagedOption():
                 self._staged(option, entries)
-        if not self._cash:
-            self._as_values(option.id, entries)
+        known = () if self._cash else entries
+        self._as_values(option.id, known or [entry for entry in entries if _has_no_formula(entry)])
         cash = self._total(option.id, "cash", self._cash, cash_usd(entries)[0])
         pnl = self._total(option.id, "P&L", self._pnl, pnl_usd(entries)[0])
         return Block(option=option, cash=cash, pnl=pnl, **extra)
@@ -586,6 +590,11 @@ class _Asset:
     price: str
     residual: str
     resale: str
+
+
+def _has_no_formula(entry: Entry) -> bool:
+    """Lines that most scenarios do not have, or that are paid once: written as values beside those with formulas."""
+    return entry.category in _VALUES_ONLY or entry.item.startswith("installation of ") or entry.item in _VALUE_ITEMS
 
 
 def _entry(entries: Sequence[Entry], category: str) -> Entry:
