@@ -1,6 +1,7 @@
-"""Packed runs and other tools' results into a profile, by the command line in a process of its own.
+"""Packed runs and other tools' results into a profile.
 
-The planner knows nothing of how things are measured: a page shows what `breakeven profile FILE` makes of it.
+The planner knows nothing of how things are measured: of a packed run a page shows what the command line makes of it, in
+a process of its own. Other tools' results it reads itself.
 """
 
 import json
@@ -13,6 +14,7 @@ from io import BytesIO
 from pathlib import Path
 
 from planner.errors import InputError
+from planner.imports.build import import_result
 from planner.pages.uploads import MAX_RUN_MB, check_archive, check_size, read_uploaded_profile, shown, upload_name
 from planner.profile import SCHEMA_VERSION, Profile, load_profile
 
@@ -30,20 +32,17 @@ def read_uploaded_measurement(name: str, content: bytes) -> tuple[str, Profile]:
     check_size(name, content, MAX_RUN_MB)
     if _is_profile(content):
         return read_uploaded_profile(name, content)
+    if not (content.startswith(_GZIP) and name.endswith((".tar.gz", ".tgz"))):
+        return called, _imported(shown(called), content)
     with tempfile.TemporaryDirectory(prefix="breakeven-") as folder:
         place = Path(folder)
-        if content.startswith(_GZIP) and name.endswith((".tar.gz", ".tgz")):
-            check_archive(name, content)
-            with tarfile.open(fileobj=BytesIO(content), mode="r:gz") as archive:
-                archive.extractall(place, filter="data")
-            runs = [file.parent for file in place.rglob("run.json")]
-            if len(runs) != 1:
-                raise InputError(f"{shown(called)} holds {len(runs)} runs; pack one with `breakeven measure --pack`")
-            target = runs[0]
-        else:
-            target = place / shown(called)
-            target.write_bytes(content)
-        return called, _computed(target, place, shown(called))
+        check_archive(name, content)
+        with tarfile.open(fileobj=BytesIO(content), mode="r:gz") as archive:
+            archive.extractall(place, filter="data")
+        runs = [file.parent for file in place.rglob("run.json")]
+        if len(runs) != 1:
+            raise InputError(f"{shown(called)} holds {len(runs)} runs; pack one with `breakeven measure --pack`")
+        return called, _computed(runs[0], place, shown(called))
 
 
 def _is_profile(content: bytes) -> bool:
@@ -52,6 +51,14 @@ def _is_profile(content: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("schema_version") == SCHEMA_VERSION and "fit" in found
+
+
+def _imported(called: str, content: bytes) -> Profile:
+    """Another tool's result; one that can only be shown is refused with its reason."""
+    imported = import_result(called, content)
+    if imported.profile is None:
+        raise InputError(f"{called}: {imported.not_plannable}")
+    return imported.profile
 
 
 def _computed(target: Path, place: Path, called: str) -> Profile:
