@@ -35,12 +35,11 @@ TAIL = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Field:
+class Field:
     """A random field of relative deviations: variance and noise as fractions squared, scales in e-folds.
 
     `quantile` turns a standard deviation into half a 90 % interval, `prior_points` is how many points the usual
-    deviation counts for against this deployment's own. All were chosen on the level means of 87 deployments
-    (vLLM, SGLang, TensorRT-LLM); see benchmarks/accuracy.
+    deviation counts for against this deployment's own.
     """
 
     variance: float
@@ -51,17 +50,30 @@ class _Field:
     prior_points: float
 
 
-TPOT_FIELD = _Field(
-    variance=0.005, noise=0.0007, concurrency_scale=1.4, shape_scale=2.0, quantile=2.05, prior_points=2.0
-)
-TTFT_FIELD = _Field(variance=0.06, noise=0.006, concurrency_scale=1.8, shape_scale=2.0, quantile=2.4, prior_points=5.0)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """What the level model knows before it sees a deployment.
 
-QUEUE_RISE = 1.3
-"""A top level is saturated when its TTFT exceeds this many times what its neighbour below suggests, ..."""
-QUEUE_EXPONENT = 0.7
-"""... growing with this power of concurrency, ..."""
-QUEUE_SHARE = 0.03
-"""... and when the surplus is at least this share of the request's life."""
+    A top level is saturated when its TTFT exceeds `queue_rise` times what its neighbour below suggests, growing with
+    the power `queue_exponent` of concurrency, and when the surplus is at least `queue_share` of the request's life.
+    """
+
+    tpot: Field
+    ttft: Field
+    queue_rise: float
+    queue_exponent: float
+    queue_share: float
+
+
+TUNING = Tuning(
+    tpot=Field(variance=0.005, noise=0.0007, concurrency_scale=1.4, shape_scale=2.0, quantile=2.05, prior_points=2.0),
+    ttft=Field(variance=0.06, noise=0.006, concurrency_scale=1.8, shape_scale=2.0, quantile=2.4, prior_points=5.0),
+    queue_rise=1.3,
+    queue_exponent=0.7,
+    queue_share=0.03,
+)
+"""Chosen on the level means of 87 deployments (vLLM, SGLang, TensorRT-LLM); benchmarks/accuracy/folds.py chooses it
+anew on four fifths of them and scores the last fifth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,13 +131,13 @@ class LevelModel:
         return level.tpot_s
 
 
-def fit_levels(points: Sequence[LoadPoint], *, limits: EngineLimits = UNBOUNDED) -> LevelModel:
+def fit_levels(points: Sequence[LoadPoint], *, limits: EngineLimits = UNBOUNDED, tuning: Tuning = TUNING) -> LevelModel:
     """Learn from the level means of one deployment, each with a TPOT.
 
     Raises `InputError` where `fit_step_time` does.
     """
     step_time = fit_step_time(points, limits=limits, seed=0, posterior_size=0).step_time
-    running = running_limits(points)
+    running = running_limits(points, tuning)
     model = LevelModel(
         step_time=step_time,
         limits=limits,
@@ -148,8 +160,8 @@ def fit_levels(points: Sequence[LoadPoint], *, limits: EngineLimits = UNBOUNDED)
         limits=limits,
         ttft_terms=terms,
         running=running,
-        tpot_residuals=_krige(places, np.log(measured_tpot / np.array(tpots)), TPOT_FIELD),
-        ttft_residuals=_krige(places[free], np.log(measured_ttft / (rows @ terms)), TTFT_FIELD),
+        tpot_residuals=_krige(places, np.log(measured_tpot / np.array(tpots)), tuning.tpot),
+        ttft_residuals=_krige(places[free], np.log(measured_ttft / (rows @ terms)), tuning.ttft),
     )
 
 
@@ -180,7 +192,7 @@ def _least_absolute(rows: Floats, measured: Floats) -> Floats:
     return terms
 
 
-def running_limits(points: Sequence[LoadPoint]) -> dict[tuple[float, float], float]:
+def running_limits(points: Sequence[LoadPoint], tuning: Tuning = TUNING) -> dict[tuple[float, float], float]:
     """Per shape how many sequences ran at most, not fewer than at the level below; infinite without a queue at the top.
 
     1024 in flight with a surplus of 10 s in a life of 40 s: 768 ran.
@@ -195,10 +207,10 @@ def running_limits(points: Sequence[LoadPoint]) -> dict[tuple[float, float], flo
         if len(levels) < 2:
             continue
         below, top = levels[-2:]
-        expected_s = below.ttft_s * (top.concurrency / below.concurrency) ** QUEUE_EXPONENT
+        expected_s = below.ttft_s * (top.concurrency / below.concurrency) ** tuning.queue_exponent
         surplus_s = top.ttft_s - expected_s
         life_s = top.ttft_s + (shape[1] - 1) * (top.tpot_s or 0.0)
-        if top.ttft_s > QUEUE_RISE * expected_s and surplus_s > QUEUE_SHARE * life_s:
+        if top.ttft_s > tuning.queue_rise * expected_s and surplus_s > tuning.queue_share * life_s:
             limits[shape] = max(top.concurrency * (1 - surplus_s / life_s), below.concurrency)
     return limits
 
@@ -211,7 +223,7 @@ class _Residuals:
     weights: Floats
     precision: Floats
     spread: float
-    field: _Field
+    field: Field
 
     def correct(self, at: Floats, mean_s: float) -> tuple[float, float]:
         """The corrected mean and half the 90 % interval of its logarithm."""
@@ -221,10 +233,10 @@ class _Residuals:
         return mean_s * math.exp(float(near @ self.weights)), half
 
 
-_NO_RESIDUALS = _Residuals(np.zeros((0, 3)), np.zeros(0), np.zeros((0, 0)), 1.0, TPOT_FIELD)
+_NO_RESIDUALS = _Residuals(np.zeros((0, 3)), np.zeros(0), np.zeros((0, 0)), 1.0, TUNING.tpot)
 
 
-def _covariance(a: Floats, b: Floats, field: _Field) -> Floats:
+def _covariance(a: Floats, b: Floats, field: Field) -> Floats:
     squared = (a[:, None, :] - b[None, :, :]) ** 2
     distance = squared[..., 0] / field.concurrency_scale**2
     distance = distance + (squared[..., 1] + squared[..., 2]) / field.shape_scale**2
@@ -232,7 +244,7 @@ def _covariance(a: Floats, b: Floats, field: _Field) -> Floats:
     return covariance
 
 
-def _krige(places: Floats, residuals: Floats, field: _Field) -> _Residuals:
+def _krige(places: Floats, residuals: Floats, field: Field) -> _Residuals:
     """Condition the field on the residuals; Student-t noise by eight rounds of reweighting.
 
     The spread is the robust size of leave-one-out errors against what the field expects (0.455 is the median of a

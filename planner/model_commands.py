@@ -78,9 +78,10 @@ def _show_board(board: Scoreboard) -> None:
         ("TTFT", board.ttft, board.ttft_coverage_frac),
     ):
         table.add_row(name, *_percents(summary), f"{covered:.1%}")
-    if board.step_time_alone:
+    for found, how in ((board.simulated, "simulated run"), (board.step_time_alone, "steady state alone")):
         for key, name in (("tpot", "TPOT"), ("e2e", "E2E"), ("ttft", "TTFT")):
-            table.add_row(f"{name}, step time alone", *_percents(board.step_time_alone[key]), "")
+            if found is not None:
+                table.add_row(f"{name}, {how}", *_percents(found[key]), "")
     out.print(table)
     out.print(f"{board.coverage_frac:.1%} of all values lie in their 90 % interval")
     for note in board.notes[:SHOWN_NOTES]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from planner.errors import InputError
 from planner.levels import UNBOUNDED, Forecast, fit_levels
 from planner.measurements import Deployment, LevelTable
+from planner.replay import replay_level
 from planner.request_fit import RequestLog, fit_requests
 from planner.steptime import LoadPoint, predict_level
 
@@ -50,7 +51,8 @@ class Scoreboard:
     """`points` were scored, in `deployments`; `coverage_frac` of all TTFT, TPOT and E2E lie in their 90 % interval.
 
     `step_time_alone` is what the step time predicts without the correction by neighbouring measurements that
-    `planner.levels` adds; `None` for single requests, where the simulator does all the work.
+    `planner.levels` adds, by its steady-state identities; `simulated` what the simulator says when it runs every level
+    from the burst at its start, as a load generator does. Both `None` for single requests, which are simulated anyway.
     """
 
     protocol: str
@@ -64,6 +66,7 @@ class Scoreboard:
     e2e_coverage_frac: float
     ttft_coverage_frac: float
     step_time_alone: dict[str, ErrorSummary] | None
+    simulated: dict[str, ErrorSummary] | None
     by_deployment: tuple[DeploymentScore, ...]
     notes: tuple[str, ...]
 
@@ -100,6 +103,7 @@ def validate_levels(table: LevelTable, *, progress: Callable[[str], None] | None
     notes = [f"line {row.line} left out: {row.reason}" for row in table.left_out]
     scores: list[_Scored] = []
     alone: dict[str, list[float]] = {"tpot": [], "e2e": [], "ttft": []}
+    simulated: dict[str, list[float]] = {"tpot": [], "e2e": [], "ttft": []}
     rows = []
     for deployment in eligible:
         if progress:
@@ -109,7 +113,7 @@ def validate_levels(table: LevelTable, *, progress: Callable[[str], None] | None
             notes.append(f"{deployment.name}: every point is needed for the fit, none is left to score")
             continue
         try:
-            score = _score_levels(fitted, held_out, alone)
+            score = _score_levels(fitted, held_out, alone, simulated)
         except InputError as error:
             notes.append(f"{deployment.name}: {error}")
             continue
@@ -121,8 +125,10 @@ def validate_levels(table: LevelTable, *, progress: Callable[[str], None] | None
             "concurrencies a shape; measure more levels"
         )
     board = _board("levels", len(eligible), scores, notes)
-    summaries = {name: _summary(np.array(errors)) for name, errors in alone.items()}
-    return dataclasses.replace(board, step_time_alone=summaries, by_deployment=tuple(rows))
+    by_identity, by_simulation = (
+        {name: _summary(np.array(errors)) for name, errors in found.items()} for found in (alone, simulated)
+    )
+    return dataclasses.replace(board, step_time_alone=by_identity, simulated=by_simulation, by_deployment=tuple(rows))
 
 
 def validate_requests(log: RequestLog) -> Scoreboard:
@@ -150,7 +156,12 @@ def validate_requests(log: RequestLog) -> Scoreboard:
     return _board("requests", 1, [score], notes)
 
 
-def _score_levels(fitted: Sequence[LoadPoint], held_out: Sequence[LoadPoint], alone: dict[str, list[float]]) -> _Scored:
+def _score_levels(
+    fitted: Sequence[LoadPoint],
+    held_out: Sequence[LoadPoint],
+    alone: dict[str, list[float]],
+    simulated: dict[str, list[float]],
+) -> _Scored:
     model = fit_levels(fitted)
     errors: dict[str, list[float]] = {"tpot": [], "ttft": [], "e2e": []}
     inside: dict[str, list[bool]] = {"tpot": [], "ttft": [], "e2e": []}
@@ -160,16 +171,17 @@ def _score_levels(fitted: Sequence[LoadPoint], held_out: Sequence[LoadPoint], al
         for name, predicted in (("tpot", forecast.tpot_s), ("ttft", forecast.ttft_s), ("e2e", forecast.e2e_s)):
             errors[name].append(abs(predicted.mid_s / measured[name] - 1))
             inside[name].append(_holds(predicted, measured[name]))
-        plain = predict_level(
-            model.step_time,
-            UNBOUNDED,
-            concurrency=p.concurrency,
-            input_tokens=p.input_tokens,
-            output_tokens=p.output_tokens,
-        )
-        e2e_s = plain.ttft_s + (p.output_tokens - 1) * plain.tpot_s
-        for name, value in (("tpot", plain.tpot_s), ("ttft", plain.ttft_s), ("e2e", e2e_s)):
-            alone[name].append(abs(value / measured[name] - 1))
+        for predict, found in ((predict_level, alone), (replay_level, simulated)):
+            level = predict(
+                model.step_time,
+                UNBOUNDED,
+                concurrency=p.concurrency,
+                input_tokens=p.input_tokens,
+                output_tokens=p.output_tokens,
+            )
+            e2e_s = level.ttft_s + (p.output_tokens - 1) * level.tpot_s
+            for name, value in (("tpot", level.tpot_s), ("ttft", level.ttft_s), ("e2e", e2e_s)):
+                found[name].append(abs(value / measured[name] - 1))
     return _Scored(*((np.array(errors[name]), np.array(inside[name])) for name in ("tpot", "ttft", "e2e")))
 
 
@@ -215,6 +227,7 @@ def _board(protocol: str, deployments: int, scores: Sequence[_Scored], notes: Se
         e2e_coverage_frac=float(inside["e2e"].mean()),
         ttft_coverage_frac=float(inside["ttft"].mean()),
         step_time_alone=None,
+        simulated=None,
         by_deployment=(),
         notes=tuple(notes),
     )

@@ -18,6 +18,9 @@ def test_level_means_of_87_deployments(repository: Path) -> None:
     assert 0.85 <= board.coverage_frac <= 0.95
     assert board.step_time_alone is not None
     assert board.step_time_alone["tpot"].median_frac <= 0.03
+    assert board.simulated is not None
+    assert board.simulated["tpot"].median_frac <= 0.03
+    assert board.simulated["ttft"].median_frac <= 0.15  # steady state alone misses it by a third
 
 
 def test_single_requests_of_a_vllm_server(repository: Path) -> None:
