@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from planner.pages.gate import require_login
 from planner.pages.state import follow_address
 
 st.set_page_config(page_title="breakeven", page_icon="⚖", layout="wide")
@@ -23,6 +24,7 @@ chosen = st.navigation(
         "What goes in": [
             _page("workload", "Workload", "stacked_bar_chart"),
             _page("measurements", "Measurements", "speed"),
+            _page("measure", "Measure here", "play_circle"),
             _page("prices", "Prices", "sell"),
             _page("assumptions", "Assumptions", "tune"),
         ],
@@ -32,5 +34,6 @@ chosen = st.navigation(
         ],
     }
 )
+require_login()
 follow_address(chosen.url_path)
 chosen.run()

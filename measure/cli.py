@@ -1,9 +1,12 @@
 """The `breakeven` command: every room registers its own commands; errors become one sentence and an exit code."""
 
+import errno
 import importlib.util
+import ipaddress
 import os
 import socket
 import sys
+import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +25,7 @@ from planner.scenario import load_scenario, scenario_file
 from planner.version import VERSION
 
 LOOPBACK = "127.0.0.1"
+WITHOUT_LOGIN_VARIABLE = "BREAKEVEN_WITHOUT_LOGIN"  # planner.pages.gate reads it
 SCENARIO_VARIABLE = "BREAKEVEN_SCENARIO"  # planner.pages.state reads it in the process that Streamlit runs
 
 app = typer.Typer(
@@ -64,7 +68,13 @@ def dashboard(
     plan: Annotated[
         Path | None, typer.Argument(help="A scenario, or a directory with one. Default: the newest under runs/.")
     ] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8501,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the dashboard.")] = 8501,
+    host: Annotated[
+        str, typer.Option(help="Address to bind to. Other machines than this one need a login: docs/dashboard.md.")
+    ] = LOOPBACK,
+    without_login: Annotated[
+        bool, typer.Option("--without-login", help="Let everybody in who reaches --host; you say so.")
+    ] = False,
 ) -> None:
     """Open the dashboard on a plan, bound to 127.0.0.1.
 
@@ -75,28 +85,71 @@ def dashboard(
     door = importlib.util.find_spec("app")
     if door is None or door.origin is None:
         raise InputError("app.py is not installed beside the packages; install breakeven again")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port of connections that just ended is free
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            raise InputError(f"port {port} is in use; choose another one with --port") from None
+    if not is_loopback(host) and not without_login:
+        _check_login(host)
+    _check_free(host, port)
     environment = dict(os.environ)
+    environment.pop(WITHOUT_LOGIN_VARIABLE, None)
+    if without_login:
+        environment[WITHOUT_LOGIN_VARIABLE] = "1"
     opened = scenario_file(plan) if plan is not None else newest_scenario()
     if opened is not None:
         load_scenario(opened)
         environment[SCENARIO_VARIABLE] = str(opened.resolve())
         log.print(f"scenario: {opened}", markup=False)
     options = {
-        "server.address": LOOPBACK,
+        "server.address": host,
         "server.port": str(port),
         "server.headless": "true",
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "viewer",
+        "client.showErrorDetails": "none",
+        "server.maxUploadSize": "200",
+        "server.fileWatcherType": "none",
+        "theme.primaryColor": "#0072b2",
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
-    log.print(f"dashboard: http://{LOOPBACK}:{port}  (Ctrl-C ends it)")
+    log.print(f"dashboard: http://{host}:{port}  (Ctrl-C ends it)")
     os.execve(sys.executable, [sys.executable, "-m", "streamlit", "run", door.origin, *flags], environment)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server bound to `host`."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port of connections that just ended is free
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise InputError(f"port {port} is in use; choose another one with --port") from None
+            raise InputError(
+                f"cannot bind to {host}: {error.strerror}; --host takes an address of this machine"
+            ) from None
+
+
+def _check_login(host: str) -> None:
+    """Other machines reach this address: refuse it unless Streamlit's login is set up."""
+    for folder in (Path.cwd(), Path.home()):
+        try:
+            secrets = tomllib.loads((folder / ".streamlit" / "secrets.toml").read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        if "auth" in secrets:
+            if importlib.util.find_spec("authlib") is None:
+                raise InputError("a login needs Authlib, which is not installed: pip install 'breakeven[login]'")
+            return
+    raise InputError(
+        f"--host {host} lets other machines in and no login is set up: write [auth] into .streamlit/secrets.toml as "
+        "docs/dashboard.md says, or add --without-login"
+    )
 
 
 def main() -> None:

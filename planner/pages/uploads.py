@@ -44,13 +44,13 @@ def read_uploaded_log(name: str, content: bytes) -> tuple[str, ReadLog]:
     """The scenario's name for an uploaded request log, and what it holds. Raises `InputError`."""
     check_size(name, content, MAX_LOG_MB)
     called = upload_name(name, content)
-    suffixes = "".join(s for s in Path(called).suffixes[-2:] if s.lower() in _LOG_SUFFIXES)
-    last = Path(suffixes or "x").suffix
+    suffixes = [s for s in Path(shown(called).lower()).suffixes[-2:] if s in _LOG_SUFFIXES]
+    last = suffixes[-1] if suffixes else ""
     if last in _SIGNATURES and not content.startswith(_SIGNATURES[last]):
         raise InputError(f"{shown(called)} is called {last} but holds something else; upload the log as it is")
     if last not in _SIGNATURES and b"\0" in content[:4096]:
         raise InputError(f"{shown(called)} is not text; upload a CSV, JSONL or Parquet file with one request a row")
-    with _as_file(content, f"log{suffixes or '.csv'}") as path:
+    with _as_file(content, f"log{''.join(suffixes) or '.csv'}") as path:
         try:
             workload, report = read_log_with_all_bad_rows(path)
         except InputError as error:
