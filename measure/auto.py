@@ -85,7 +85,7 @@ def next_level(
     climbed = _climb(finished, skipped, slots)
     reserved_s = sum(_VALIDATION_FRACS) * plan.budget_s
     if any(x.spec.is_validation for x in finished.values()):
-        return _validation(plan, finished, skipped, balanced, climbed)
+        return _validation(plan, finished, skipped, balanced, climbed, slots)
     for name, point in _closed_levels(climbed, finished, prompt_heavy, balanced, output_heavy, slots):
         if name in finished or name in skipped:
             continue
@@ -102,7 +102,7 @@ def next_level(
                 reason=f"no time left for it in the {plan.budget_s:.0f} s of the run; give a longer --duration",
             )
         return NextLevel(spec=spec, expected_s=expected_s)
-    return _validation(plan, finished, skipped, balanced, climbed)
+    return _validation(plan, finished, skipped, balanced, climbed, slots)
 
 
 def choose_shapes(
@@ -134,14 +134,19 @@ def choose_shapes(
     return None
 
 
-def capacity_per_s(finished: Mapping[str, FinishedLevel]) -> float | None:
-    """Requests per second of the balanced shape at its best valid closed-loop level."""
-    rates = [x.summary.requests_per_s for x in _closed(finished, "balanced") if x.summary.valid]
-    return max(rates, default=None)
-
-
-def _closed(finished: Mapping[str, FinishedLevel], shape: str) -> list[FinishedLevel]:
-    return [x for x in finished.values() if x.spec.mode == "closed" and x.spec.shape == shape]
+def capacity_per_s(finished: Mapping[str, FinishedLevel], slots: int | None) -> float | None:
+    """Requests per second of the balanced shape at its best valid closed-loop level in which none waits for a slot."""
+    return max(
+        (
+            x.summary.requests_per_s
+            for x in finished.values()
+            if x.spec.mode == "closed"
+            and x.spec.shape == "balanced"
+            and x.summary.valid
+            and (slots is None or x.spec.target <= slots)
+        ),
+        default=None,
+    )
 
 
 def _climb(finished: Mapping[str, FinishedLevel], skipped: Collection[str], slots: int | None) -> list[int]:
@@ -179,6 +184,8 @@ def _closed_levels(
     """All closed-loop levels in the order of their worth."""
     for streams in climbed:
         yield _named(balanced, streams)
+    if not climbed:
+        return
     top, middle = climbed[-1], climbed[len(climbed) // 2]
     for streams in dict.fromkeys((top, middle)):
         yield _named(prompt_heavy, streams)
@@ -243,10 +250,11 @@ def _validation(
     skipped: Collection[str],
     balanced: Shape,
     climbed: Sequence[int],
+    slots: int | None,
 ) -> NextLevel | SkippedLevel | None:
     """The held-back runs; once more where other processes disturbed one."""
     assert plan.budget_s is not None
-    capacity = capacity_per_s(finished)
+    capacity = capacity_per_s(finished, slots)
     for load, frac in zip(LOADS, _VALIDATION_FRACS, strict=True):
         name = validation_name(load)
         first = finished.get(name)
@@ -256,7 +264,7 @@ def _validation(
             continue
         if capacity is None:
             return SkippedLevel(level=name, reason="no valid level says what the capacity is")
-        top = finished.get(_name("balanced", climbed[-1]))
+        top = finished.get(_name("balanced", climbed[-1])) if climbed else None
         return NextLevel(
             spec=LevelSpec(
                 level=name,

@@ -25,6 +25,7 @@ from planner.scenario import load_scenario, scenario_file
 from planner.version import VERSION
 
 LOOPBACK = "127.0.0.1"
+INTERRUPTED = 130
 WITHOUT_LOGIN_VARIABLE = "BREAKEVEN_WITHOUT_LOGIN"  # planner.pages.gate reads it
 SCENARIO_VARIABLE = "BREAKEVEN_SCENARIO"  # planner.pages.state reads it in the process that Streamlit runs
 
@@ -159,9 +160,19 @@ def main() -> None:
     except BreakevenError as error:
         log.print(f"breakeven: {error}", style="red", markup=False)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        log.print("breakeven: interrupted; what was measured so far is kept", style="yellow")
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as end:
+        if not _was_interrupted(end):
+            raise
+        log.print("breakeven: interrupted", style="yellow")
+        sys.exit(INTERRUPTED)
+
+
+def _was_interrupted(end: BaseException) -> bool:
+    """Whether Ctrl-C is behind it: the command-line library turns that into an exit of its own."""
+    cause: BaseException | None = end
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
 
 
 if __name__ == "__main__":

@@ -41,6 +41,10 @@ class LevelHooks:
     counter: TokenCounter | None = None
 
 
+class LevelBroken(EngineError):
+    """So many requests of a level failed in a row that it was given up; the server may live."""
+
+
 class LevelRun:
     """One level on one client.
 
@@ -89,7 +93,8 @@ class LevelRun:
         self._ended_by_themselves = 0
 
     async def run(self) -> LevelRecord:
-        """Run the level to its end. Raises `EngineError` when the server died; what was recorded stays."""
+        """Run the level to its end. Raises `LevelBroken` after as many failures in a row as there are
+        streams, at least five, and `EngineError` when the server died; what was recorded stays."""
         spec = self._spec
         loop = asyncio.get_running_loop()
         await self._connect_streams()
@@ -199,7 +204,10 @@ class LevelRun:
         obituary = self._hooks.obituary()
         if obituary is None and self._failures_in_a_row >= max(_BREAKER_FAILURES, self._streams):
             last = self._last_failure
-            obituary = f"{self._failures_in_a_row} requests in a row failed, the last with {last and last.error}"
+            broken = f"{self._failures_in_a_row} requests in a row failed, the last with {last and last.error}"
+            self._stop("failures")
+            self._client.cut_all()
+            raise LevelBroken(f"level {self._spec.level}: {broken}")
         if obituary is not None:
             self._stop("server died")
             self._client.cut_all()

@@ -18,6 +18,8 @@ class LevelProgress:
     failed: int
     output_tokens_per_s: float
     last_ttft_s: float | None
+    run_left_s: float | None = None
+    power_w: float | None = None  # of all GPUs; `None` where no sensor says
 
 
 class Progress(Protocol):

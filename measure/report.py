@@ -3,24 +3,27 @@
 from collections.abc import Collection, Sequence
 
 from rich import box
+from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from measure.progress import LevelProgress
 from planner.console import log
 from planner.distribution import P99_MIN_COUNT
 from planner.imports.build import Imported
 from planner.profile import LevelSummary, Memory, Profile, Statistics
-from planner.units import BYTES_PER_KIB, MILLISECONDS_PER_SECOND
+from planner.units import BYTES_PER_KIB, MILLISECONDS_PER_SECOND, SECONDS_PER_MINUTE
 
 
 class ConsoleProgress:
-    """Lines on standard error. Cheap on purpose: it runs in the load client's thread, between two reads.
+    """Lines on standard error, and at a terminal a last line that follows the level under way.
 
-    `said` holds the notes that were shown, so that the final tables need not repeat them.
+    Cheap on purpose, 0.3 ms twice a second: it runs in the load client's thread, between two reads. `said` holds the
+    notes that were shown, so that the final tables need not repeat them.
     """
 
     def __init__(self) -> None:
-        self._is_live = log.is_terminal
+        self._live = Live(console=log, auto_refresh=False, transient=True) if log.is_terminal else None
         self.said: set[str] = set()
 
     def note(self, text: str) -> None:
@@ -29,16 +32,11 @@ class ConsoleProgress:
         log.print(f"  {text}", style="dim", markup=False)
 
     def level(self, progress: LevelProgress) -> None:
-        if not self._is_live:
+        if self._live is None:
             return
-        ttft = "" if progress.last_ttft_s is None else f", last TTFT {_ms(progress.last_ttft_s)} ms"
-        failed = f", {progress.failed} failed" if progress.failed else ""
-        text = (
-            f"  {progress.level} [{progress.phase}] {progress.elapsed_s:.0f} of at most {progress.max_s:.0f} s: "
-            f"{progress.completed} requests, {progress.output_tokens_per_s:.0f} tokens/s{ttft}{failed}"
-        )
-        log.file.write(f"\r\x1b[K{text}")
-        log.file.flush()
+        if not self._live.is_started:
+            self._live.start()
+        self._live.update(progress_line(progress), refresh=True)
 
     def finished(self, level: str, summary: LevelSummary) -> None:
         self._clear()
@@ -46,14 +44,39 @@ class ConsoleProgress:
             return
         figures = "-"
         if summary.ttft_s is not None:
-            figures = f"{summary.output_tokens_per_s:.1f} tokens/s, TTFT {_ms(summary.ttft_s.mean)} ms"
+            figures = f"{summary.output_tokens_per_s:.1f} tokens/s"
+            if summary.output_tokens_per_s_ci_frac is not None and summary.mode == "closed":
+                figures += f" +-{summary.output_tokens_per_s_ci_frac:.0%}"
+            figures += f", TTFT {_ms(summary.ttft_s.mean)} ms"
         tpot = "" if summary.tpot_s is None else f", TPOT {_ms(summary.tpot_s.mean)} ms"
+        failed = sum(summary.failures.values())
+        failures = f", {failed} failed" if failed else ""
         verdict = "" if summary.valid else f"  INVALID: {'; '.join(summary.invalid_reasons)}"
-        log.print(f"  {level}: {figures}{tpot}{verdict}", markup=False)
+        style = None if summary.valid else "yellow"
+        log.print(f"  {level}: {figures}{tpot}{failures}{verdict}", style=style, markup=False)
 
     def _clear(self) -> None:
-        if self._is_live:
-            log.file.write("\r\x1b[K")
+        if self._live is not None and self._live.is_started:
+            self._live.stop()
+
+
+def progress_line(progress: LevelProgress) -> Text:
+    """Level, how far it is, rate, TTFT, tokens per second, power where a sensor says it, and the time left."""
+    parts = [
+        f"{progress.elapsed_s:.0f} of {progress.max_s:.0f} s {progress.phase}",
+        f"{progress.completed / max(progress.elapsed_s, 1e-9):.2f} requests/s",
+        "TTFT -" if progress.last_ttft_s is None else f"TTFT {_ms(progress.last_ttft_s)} ms",
+        f"{progress.output_tokens_per_s:.0f} tokens/s",
+    ]
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    parts.append("no power sensor" if progress.power_w is None else f"{progress.power_w:.0f} W")
+    if progress.run_left_s is not None:
+        minutes, seconds = divmod(max(0, round(progress.run_left_s)), round(SECONDS_PER_MINUTE))
+        parts.append(f"{minutes:d}:{seconds:02d} left")
+    return Text(f"  {progress.level}  ", style="bold", no_wrap=True, overflow="ellipsis").append(
+        " | ".join(parts), style="not bold"
+    )
 
 
 def _ms(seconds: float) -> str:

@@ -37,6 +37,8 @@ _REQUEST: TypeAdapter[RequestRecord] = TypeAdapter(RequestRecord)
 _LEVEL: TypeAdapter[LevelRecord] = TypeAdapter(LevelRecord)
 _TELEMETRY: TypeAdapter[Sensors | TelemetrySample] = TypeAdapter(Sensors | TelemetrySample)
 
+_TAIL_BYTES = 16384
+
 T = TypeVar("T")
 
 
@@ -119,6 +121,18 @@ class RunDirectory:
 
     def read_telemetry(self) -> list[Sensors | TelemetrySample]:
         return list(self._read(TELEMETRY_FILE, _TELEMETRY))
+
+    def newest_gpu_power_w(self) -> float | None:
+        """Power of all GPUs by the last whole line of telemetry; cheap enough to ask while a level runs."""
+        try:
+            with self.telemetry_file.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+                lines = file.read().split(b"\n")
+            gpus = orjson.loads(lines[-2]).get("gpus", [])
+        except (OSError, IndexError, orjson.JSONDecodeError):
+            return None
+        watts = [gpu["power_w"] for gpu in gpus if gpu.get("power_w") is not None]
+        return float(sum(watts)) if watts else None
 
     def _read(self, name: str, adapter: TypeAdapter[T], start: int = 0) -> Iterator[T]:
         path = self.path / name

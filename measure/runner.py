@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +12,8 @@ from measure.arrivals import Arrivals, arrival_times_s
 from measure.auto import AUTO_PLAN, ladder_rungs, next_level
 from measure.client import LoadClient, quiet_collector
 from measure.judge import judge_level, measures_this_machine
-from measure.load import LevelHooks, LevelRun
-from measure.progress import Progress
+from measure.load import LevelBroken, LevelHooks, LevelRun
+from measure.progress import LevelProgress, Progress
 from measure.prompts import NonceSource, build_prompts, calibrate
 from measure.records import (
     EngineFacts,
@@ -44,6 +45,7 @@ from measure.sweep import (
     share_of_time_s,
     warm_up_spec,
 )
+from planner.errors import EngineError
 from planner.profile import LevelSummary
 
 _REQUEST_TIMEOUT_S = 600.0
@@ -55,6 +57,8 @@ _OVERRUN = 2.5
 _WORTHWHILE_STEP = 1.25
 _UNKNOWN_REQUEST_S = 1.0
 _UNKNOWN_STREAMS = 64
+_MAX_BROKEN_LEVELS = 2
+_MAX_SILENT_LEVELS = 3
 
 
 class SweepRunner:
@@ -76,6 +80,9 @@ class SweepRunner:
         self._skipped: list[SkippedLevel] = []
         self._fit = PromptFit(offset_tokens=0.0, tokens_per_word=1.0)
         self._deadline_s: float | None = None
+        self._broken_in_a_row = 0
+        self._silent_levels = 0
+        self._silent_s = 0.0
 
     async def run(self, started_s: float) -> None:
         plan = self._plan
@@ -151,6 +158,8 @@ class SweepRunner:
             left_s = self._left_s()
             max_s = limit_s if left_s is None else min(limit_s, 0.6 * left_s)
             summary = await self._hold(client, ladder_spec(tokens, plan, predicted_s=predicted_s, max_s=max_s))
+            if summary is None:
+                return
             if summary.input_tokens is None or summary.e2e_s is None:
                 self._skip(f"ladder above {tokens} tokens", f"a prompt of {tokens} tokens did not end in {max_s:.0f} s")
                 return
@@ -211,7 +220,8 @@ class SweepRunner:
                     duration_s=spec.max_s,
                     seed=self._seed + len(self._finished),
                 )
-            await self._hold(client, spec, choice.expected_s, schedule_s)
+            if await self._hold(client, spec, choice.expected_s, schedule_s) is None:
+                skipped.add(spec.level)
 
     async def _run_grid(self, client: LoadClient) -> None:
         points = [point for point in self._plan.levels if self._fits_context(point)]
@@ -257,8 +267,8 @@ class SweepRunner:
         spec: LevelSpec,
         expected_s: float = _UNKNOWN_REQUEST_S,
         schedule_s: NDArray[np.float64] | None = None,
-    ) -> LevelSummary:
-        """Run the level, or fetch it if it is finished already."""
+    ) -> LevelSummary | None:
+        """Run the level, or fetch it if it is finished already; `None` if its requests failed one after the other."""
         done = self._finished.get(spec.level)
         if done is not None:
             return done.summary
@@ -274,7 +284,7 @@ class SweepRunner:
         before = self._writer.position()
         hooks = LevelHooks(
             record=self._writer.append,
-            progress=self._progress.level,
+            progress=self._show,
             obituary=self._server.obituary,
             counter=self._server.counter,
         )
@@ -287,15 +297,41 @@ class SweepRunner:
             hooks=hooks,
             schedule_s=schedule_s,
         )
-        with quiet_collector():
-            record = await loop.run()
+        try:
+            with quiet_collector():
+                record = await loop.run()
+        except LevelBroken as error:
+            self._give_up(spec.level, error)
+            return None
+        self._broken_in_a_row = 0
         self._writer.flush(sync=True)
         self._run.append_level(record)
         requests = list(self._run.read_requests(start=before))
         summary = self._judged(record, summarise_level(record, requests))
         self._finished[spec.level] = FinishedLevel(spec=spec, summary=summary)
         self._progress.finished(spec.level, summary)
+        self._check_for_silence(spec, requests)
         return summary
+
+    def _give_up(self, level: str, error: LevelBroken) -> None:
+        """Leave the level out; end the run where the one before went the same way."""
+        self._writer.flush(sync=True)
+        self._broken_in_a_row += 1
+        if self._broken_in_a_row >= _MAX_BROKEN_LEVELS:
+            raise EngineError(f"{error}; {_MAX_BROKEN_LEVELS} levels in a row ended like this, so the run ends here")
+        self._skip(level, f"given up: {error}")
+
+    def _check_for_silence(self, spec: LevelSpec, requests: Sequence[RequestRecord]) -> None:
+        """End the run when a server takes requests and says nothing."""
+        is_silent = bool(requests) and all(r.first_chunk_ns is None and not r.outcome.is_failure for r in requests)
+        self._silent_s = self._silent_s + spec.max_s if is_silent else 0.0
+        self._silent_levels = self._silent_levels + 1 if is_silent else 0
+        if self._silent_levels >= _MAX_SILENT_LEVELS:
+            raise EngineError(
+                f"{self._server.endpoint.url} took requests but sent nothing back for {self._silent_s:.0f} s "
+                f"({_MAX_SILENT_LEVELS} levels, the last {spec.level}); see the server's log, "
+                "or give a longer --duration if it is that slow"
+            )
 
     def _judged(self, record: LevelRecord, summary: LevelSummary) -> LevelSummary:
         """The verdict that the profile will repeat, so that no level is shown as good that is not."""
@@ -306,6 +342,14 @@ class SweepRunner:
         samples = [x for x in entries if isinstance(x, TelemetrySample) and x.t_ns >= record.started_ns]
         sensors = [x for x in entries if isinstance(x, Sensors)]
         return judge_level(info, record, summary, samples, sensors)[0]
+
+    def _show(self, progress: LevelProgress) -> None:
+        left_s = self._left_s()
+        if left_s is None:
+            names = [x.level for x in self._plan.levels] + [x.level for x in self._plan.rates]
+            waiting = [name for name in names if name not in self._finished]
+            left_s = max(len(waiting) * self._plan.level_s - progress.elapsed_s, 0.0) if waiting else None
+        self._progress.level(replace(progress, run_left_s=left_s, power_w=self._run.newest_gpu_power_w()))
 
     def _skip(self, level: str, reason: str) -> None:
         self._skipped.append(SkippedLevel(level=level, reason=reason))

@@ -52,7 +52,13 @@ def write_profile(directory: Path) -> tuple[Profile, list[str]]:
     profile = build_profile(
         run.read_info(), levels=run.read_levels(), requests=run.read_requests(), telemetry=run.read_telemetry()
     )
-    run.profile_file.write_bytes(dump_profile(profile))
+    try:
+        run.profile_file.write_bytes(dump_profile(profile))
+    except OSError as error:
+        raise InputError(
+            f"the profile cannot be written to {run.profile_file} ({error.strerror}); copy the run directory to where "
+            "you may write and compute it there"
+        ) from None
     return profile, run.dropped
 
 

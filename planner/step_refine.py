@@ -30,7 +30,7 @@ PULL = 0.02
 """Relative misfit of one level that a coefficient off by a factor e from its start is worth."""
 ROBUST = 0.05
 """Relative misfits above this count linearly, not squared."""
-TTFT_SHARE = 0.5
+TTFT_SHARE = 0.25
 """Weight of a TTFT beside a TPOT: means over few requests of what queueing makes uneven."""
 SMALLEST_FRAC = 0.02
 """A coefficient that the linear fit left at 0 starts at this share of the base time."""
