@@ -41,6 +41,8 @@ bench: install
 	$(BIN)/python benchmarks/simulator/run.py
 	$(BIN)/breakeven validate planner/data/silicon_sample.csv.gz
 	$(BIN)/breakeven validate benchmarks/accuracy/data/vllm_rtxpro6000_llama8b/requests.jsonl
+	$(BIN)/python benchmarks/accuracy/folds.py
+	$(BIN)/python benchmarks/workload/run.py
 	$(BIN)/python benchmarks/prices/run.py
 	$(BIN)/python benchmarks/client/bench.py
 

@@ -68,6 +68,9 @@ def _capacity_cautions(plan: Plan) -> Iterator[str]:
                 f"The fit behind {key} was off by {error:.0%} on load points that it had not seen, which is too weak "
                 "to plan with: measure again on an idle machine, with more requests per level."
             )
+        fleet = plan.scenario.fleet
+        if fleet.scale_by_hour and fleet.boot_s is None and curve.load_time_s is None:
+            yield f"Nobody measured how long {key} takes to load: replicas are taken to boot at once; set `boot_s`."
         if curve.requests_outside_hull_frac > 0:
             yield (
                 f"{curve.requests_outside_hull_frac:.1%} of the requests lie outside what was measured, so their speed "

@@ -1,0 +1,101 @@
+"""How long ten million requests take: python benchmarks/workload/run.py
+
+Writes a log of ten million rows over 30 days to a temporary directory, reads it in a new process, and plans a fleet for
+it: the staircase, 720 hours of whole replicas, the overflow to an API, and every request simulated once. Prints seconds
+and the peak of memory of each process.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from planner.capacity import CapacityCurve, FleetRules, Slo, capacity_curve
+from planner.fleet import replicas_needed
+from planner.hours import plan_hours
+from planner.overflow import with_overflow
+from planner.reference import reference_profile
+from planner.simulator import simulate
+from planner.traces import read_log
+from planner.workload import week_of
+
+ROWS = 10_000_000
+DAYS = 30
+REFERENCE = "llama-3.1-70b/h100_sxm/fp8/vllm/tp4"
+SLO = Slo(attainment_frac=0.95, ttft_s=2.0, tpot_s=0.05)
+
+
+def write_rows(path: Path, rows: int) -> None:
+    """Days and nights, gamma-like lengths, ISO times: as a production log would have them."""
+    with duckdb.connect() as connection:
+        connection.execute("SELECT setseed(0.5)")
+        connection.execute(
+            f"""
+            COPY (
+              SELECT strftime(epoch_ms(1761955200000 + (sent_s * 1000)::BIGINT), '%Y-%m-%dT%H:%M:%S.%g') AS timestamp,
+                     (100 - 900 * ln(1 - random()))::BIGINT AS input_tokens,
+                     (20 - 180 * ln(1 - random()))::BIGINT AS output_tokens
+              FROM (SELECT {DAYS} * 86400 * (i / {rows} - 0.5 / 6.2832 / {DAYS} * sin(6.2832 * {DAYS} * i / {rows}))
+                      AS sent_s FROM range({rows}) AS t(i))
+              ORDER BY sent_s
+            ) TO '{path}' (HEADER)
+            """
+        )
+
+
+def said(what: str, started: float) -> None:
+    peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{what:58} {time.perf_counter() - started:6.1f} s   peak so far {peak_gib:.2f} GiB", flush=True)
+
+
+def read_and_plan(path: Path, *, plan: bool) -> None:
+    started = time.perf_counter()
+    workload, report = read_log(path)
+    said(f"read {workload.requests:,} rows, {len(report.bad_rows)} bad", started)
+    if not plan:
+        return
+    profile = reference_profile(REFERENCE)
+    week = week_of(workload)
+    peak = workload.requests_per_s * max(week.weights)
+    at = time.perf_counter()
+    curve = capacity_curve(profile, workload, SLO, max_requests_per_s=peak)
+    assert isinstance(curve, CapacityCurve)
+    said(f"staircase to {curve.replicas[-1]} replicas", at)
+    at = time.perf_counter()
+    hours = plan_hours(curve, workload.requests_per_s, week, FleetRules(scale_by_hour=True))
+    said(f"hours of the week, {hours.peak_replicas} replicas at the peak", at)
+    at = time.perf_counter()
+    with_overflow(curve, profile, workload, SLO, api_ttft_s=1.0)
+    said("overflow at 21 loads and up to 4 fleet sizes", at)
+    at = time.perf_counter()
+    replicas = int(replicas_needed(curve, np.array([peak]))[0]) + 1
+    result = simulate(profile.fit.step_time, profile.limits, workload, replicas=replicas)
+    said(f"every request once on {replicas} replicas, {result.steps:,} steps", at)
+    said("in all, reading included", started)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--plan", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.plan or given.read:
+        read_and_plan(given.plan or given.read, plan=given.plan is not None)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log.csv"
+        write_rows(path, given.rows)
+        print(f"{given.rows:,} rows over {DAYS} days, {path.stat().st_size / 2**20:,.0f} MiB", flush=True)
+        for mode in ("--read", "--plan"):
+            subprocess.run([sys.executable, __file__, mode, str(path)], check=True)
+
+
+if __name__ == "__main__":
+    main()
