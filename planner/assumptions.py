@@ -44,6 +44,20 @@ OWN_BELIEFS = (
                 "one-time effort before a service of one's own answers its first request",
             ),
             (
+                "api_price_steps_per_year",
+                Range(low=0.05, mid=0.2, high=0.5),
+                "1/year",
+                "a guess: the price library's history holds few years",
+                "sudden changes of the same model's price, up or down; in the draws only",
+            ),
+            (
+                "rental_price_steps_per_year",
+                Range(low=0.2, mid=0.5, high=1.0),
+                "1/year",
+                "a guess: published indices disagree",
+                "sudden changes of rental prices, up or down; in the draws only",
+            ),
+            (
                 "exit_fte_months",
                 Range(low=0.0, mid=0.25, high=1.0),
                 "FTE-months",
@@ -101,6 +115,7 @@ def gather_assumptions(
     log_requests_per_day: float,
     profile: Profile | None,
     outside_hull_frac: float,
+    posterior: Sequence[float] = (),
     rentals: Sequence[RentalOffer],
     purchases: Sequence[PurchaseOffer],
 ) -> tuple[Assumption, ...]:
@@ -110,7 +125,7 @@ def gather_assumptions(
     """
     found = {a.name: a for a in (*_demand(scenario, log_requests_per_day), *defaults, *OWN_BELIEFS)}
     if profile is not None:
-        found["throughput_ratio"] = _throughput(profile, outside_hull_frac)
+        found["throughput_ratio"] = _throughput(profile, outside_hull_frac, posterior)
     for machine in (*scenario.candidates.rent, *scenario.candidates.own):
         found[f"{machine.offer}/replicas_per_machine"] = _replicas(machine)
     for rental in rentals:
@@ -176,11 +191,13 @@ def _replicas(machine: Machine) -> Assumption:
     )
 
 
-def _throughput(profile: Profile, outside_hull_frac: float) -> Assumption:
+def _throughput(profile: Profile, outside_hull_frac: float, posterior: Sequence[float]) -> Assumption:
     """As uncertain as the fit was wrong on points it never saw, and more so the more requests were never measured."""
     held_out = profile.fit.held_out_error_frac
     measured = _UNMEASURED_ERROR_FRAC if held_out is None else held_out
     wanted = measured + _EXTRAPOLATION_ERROR_FRAC * outside_hull_frac
+    spread = (max(posterior) - min(posterior)) / 2 if len(posterior) > 1 else 0.0
+    wanted = max(wanted, spread)
     error = min(wanted, _LARGEST_ERROR_FRAC)
     source = (
         "no load point was kept out of the fit, so its error is not known"
@@ -250,6 +267,7 @@ _LIMITS: tuple[tuple[str, float, float], ...] = (
     ("_usd_per_month", 0.0, math.inf),
     ("_usd_per_mtok", 0.0, math.inf),
     ("_usd_per_year", 0.0, math.inf),
+    ("_price_steps_per_year", 0.0, 12.0),
     ("tax_frac", 0.0, 1 - _TINY),
     ("newer_model_gain_frac_per_year", 0.0, 1 - _TINY),
     ("newer_model_every_months", 1.0, math.inf),

@@ -70,7 +70,7 @@ def crossings(difference: Difference, world: Draws, volumes: Array) -> tuple[Cro
     if changes.size == 0:
         return ()
     low, high = volumes[np.newaxis, changes], volumes[np.newaxis, changes + 1]
-    found = _halve(at, low, high, cheaper[np.newaxis, changes], _HALVINGS)[0]
+    found = halved(at, low, high, cheaper[np.newaxis, changes], _HALVINGS)[0]
     return tuple(
         Crossing(requests_per_day=float(volume), self_host_cheaper_above=bool(above))
         for volume, above in zip(found, cheaper[changes + 1], strict=True)
@@ -92,7 +92,7 @@ def break_even(difference: Difference, mid: Draws, worlds: Draws, volumes: Array
     changes = cheaper[:, 1:] != cheaper[:, :-1]
     first, last = changes.argmax(axis=1), changes.shape[1] - 1 - changes[:, ::-1].argmax(axis=1)
     ends = np.stack([first, last], axis=1)
-    located = _halve(at, coarse[ends], coarse[ends + 1], np.take_along_axis(cheaper, ends, axis=1), _WORLD_HALVINGS)
+    located = halved(at, coarse[ends], coarse[ends + 1], np.take_along_axis(cheaper, ends, axis=1), _WORLD_HALVINGS)
     spread = [c.requests_per_day for c in found] + located[changes.any(axis=1)].ravel().tolist()
     never = ~cheaper.any(axis=1)
     return BreakEven(
@@ -108,7 +108,7 @@ def break_even(difference: Difference, mid: Draws, worlds: Draws, volumes: Array
     )
 
 
-def _halve(
+def halved(
     at: Callable[[Array], Array], low: Array, high: Array, cheaper_below: NDArray[np.bool_], halvings: int
 ) -> Array:
     """Bisect all brackets at once; a jump is located like a root."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from planner.assumptions import gather_assumptions
-from planner.breakeven import VOLUME, BreakEven, break_even, search_volumes
+from planner.breakeven import VOLUME, BreakEven, Difference, break_even, search_volumes
 from planner.capacity import CapacityCurve, Shortfall
 from planner.capacity_odds import staircase
 from planner.compare import closest_approach, difference_of, staircase_edges, volume_chart
@@ -26,6 +26,7 @@ from planner.results import investment, option_result, price_row, rank
 from planner.risk import assess
 from planner.scenario import Machine, Scenario
 from planner.sensitivity import TornadoBar, tornado
+from planner.throughput import posterior_ratios
 from planner.units import BYTES_PER_GB, BYTES_PER_GIB, SECONDS_PER_DAY, TOKENS_PER_MTOK
 from planner.verdict import make_verdict
 from planner.vetoes import questions, vetoes
@@ -89,11 +90,14 @@ def size_fleets(inputs: PlanInputs) -> Curves:
 def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
     """Cost, rank and question every option. Raises `InputError` for assumptions that cannot be."""
     scenario = inputs.scenario
+    profile = _main_profile(inputs)
+    posterior = posterior_ratios(profile, inputs.workload) if profile else ()
     assumptions = gather_assumptions(
         scenario,
+        posterior=posterior,
         defaults=inputs.defaults,
         log_requests_per_day=inputs.workload.requests_per_s * SECONDS_PER_DAY,
-        profile=_main_profile(inputs),
+        profile=profile,
         outside_hull_frac=max(
             (c.requests_outside_hull_frac for c in curves.values() if isinstance(c, CapacityCurve)), default=0.0
         ),
@@ -136,6 +140,7 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         results = [replace(r, investment=investment(r, cheapest_api, rate)) for r in results]
     found: BreakEven | None = None
     bars: tuple[TornadoBar, ...] = ()
+    difference: Difference | None = None
     if apis and hosts:
         difference = difference_of(hosts, apis, frame)
         _, worlds = one_at_a_time([a for a in assumptions if a.name != VOLUME])
@@ -167,10 +172,15 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
             options,
             frame,
             assumptions,
+            recommended=results[0].id if results else None,
+            tokens_per_request=float(inputs.workload.input_tokens.mean() + inputs.workload.output_tokens.mean()),
+            posterior=() if "throughput_ratio" in scenario.assumptions else posterior,
             api=cheapest_api.id if cheapest_api else None,
             host=host,
             draws=sampling.draws,
             seed=sampling.seed,
+            difference_on=difference,
+            volumes=search_volumes(volume)[::4],
         ),
         chart=volume_chart([*apis, *hosts], frame, mid, found, volume),
         prices=tuple(price_row(api, mid, scenario.start_month) for api in apis),

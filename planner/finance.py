@@ -76,6 +76,18 @@ def payback_month(schedule_usd: ArrayLike) -> float | None:
     return float(under + spent[under] / (spent[under] - spent[under + 1]))
 
 
+def payback_months(schedules_usd: Array) -> Array:
+    """`payback_month` of many schedules at once, not a number where the money never comes back."""
+    spent = np.cumsum(schedules_usd, axis=1)
+    under = spent > 0.0
+    last = spent.shape[1] - 1 - under[:, ::-1].argmax(axis=1)
+    rows = np.flatnonzero(under.any(axis=1) & (last < spent.shape[1] - 1))
+    months = np.where(under.any(axis=1), np.nan, 0.0)
+    before, after = spent[rows, last[rows]], spent[rows, last[rows] + 1]
+    months[rows] = last[rows] + before / (before - after)
+    return months
+
+
 def discounted(schedule_usd: ArrayLike, rate_frac_per_month: float) -> Array:
     """Each month's amount as its value at month 0."""
     schedule = np.asarray(schedule_usd, dtype=np.float64)

@@ -66,9 +66,12 @@ def test_prices_of_one_market_move_together_and_others_do_not() -> None:
 
 def test_knowing_a_coin_is_worth_half_of_what_it_decides() -> None:
     coin = np.array([0.0, 1.0] * 500)
-    assert value_of_knowing(coin, np.where(coin > 0, 100.0, -100.0)) == pytest.approx(50.0)
-    assert value_of_knowing(coin, np.full(1000, 30.0)) == 0.0
-    assert value_of_knowing(coin, np.where(coin > 0, 100.0, 20.0)) == 0.0  # the choice is the same either way
+    nothing = np.zeros(1000)
+    assert value_of_knowing(coin, np.stack([np.where(coin > 0, 100.0, -100.0), nothing])) == pytest.approx(50.0)
+    assert value_of_knowing(coin, np.stack([np.full(1000, 30.0), nothing])) == 0.0
+    assert (
+        value_of_knowing(coin, np.stack([np.where(coin > 0, 100.0, 20.0), nothing])) == 0.0
+    )  # the choice is the same either way
 
 
 def test_probability_and_spread_on_paper(tmp_path_factory: pytest.TempPathFactory) -> None:
