@@ -1,5 +1,6 @@
 """`breakeven measure`."""
 
+import dataclasses
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ from measure.endpoint import Api, parse_endpoint
 from measure.probe import USUAL_PORTS, local_servers
 from measure.profile_commands import show_profile
 from measure.quant import Quant
-from measure.records import TargetInfo
+from measure.records import PlannedReplay, TargetInfo
+from measure.replay import read_replay
 from measure.report import ConsoleProgress
 from measure.rundir import pack_run
 from measure.session import resume_measurement, run_measurement
@@ -85,6 +87,12 @@ def measure(
     burstiness: Annotated[
         float | None, typer.Option(min=0.01, help="Shape of gamma gaps; below 1 is burstier. Default: 1.")
     ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(metavar="LOG", help="At last, send a request log's own arrivals and lengths.")
+    ] = None,
+    speed_up: Annotated[
+        float | None, typer.Option(min=0.01, help="How much faster than it happened --replay is. Default: 1.")
+    ] = None,
     input_tokens: Annotated[
         int | None, typer.Option(min=1, help="Prompt length; without lengths three shapes.")
     ] = None,
@@ -143,6 +151,8 @@ def measure(
             "--duration": duration,
             "--seed": seed,
             "--out": directory,
+            "--replay": replay,
+            "--speed-up": speed_up,
         }
         _refuse(others | loads | engine, "with --resume", "its run directory says what to measure and how")
         directory = resume
@@ -170,6 +180,13 @@ def measure(
             _refuse(engine, "with --endpoint", "the server there was started with its own")
         else:
             _refuse({"--model": model}, "without --endpoint", "a model file holds one model")
+        if replay is None:
+            _refuse({"--speed-up": speed_up}, "without --replay", "only a log has a speed of its own")
+        else:
+            seconds = _DEFAULT_LEVEL_S if auto or duration is None else duration
+            planned = PlannedReplay(log=str(replay.resolve()), speed_up=speed_up or 1.0, duration_s=seconds)
+            read_replay(planned, context_tokens=None)  # a log that cannot be used is said before anything starts
+            plan = dataclasses.replace(plan, replay=planned)
         directory = directory or Path("runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         target = _target(
             endpoint=endpoint,

@@ -301,6 +301,19 @@ class PlannedRate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedReplay:
+    """The beginning of a request log, `duration_s` long after it is `speed_up` times as fast. Never fitted."""
+
+    log: str
+    speed_up: float
+    duration_s: float
+
+    @property
+    def level(self) -> str:
+        return f"replay-{self.speed_up:g}x"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What to measure: a ladder of single prompts, then closed-loop and open-loop levels in this order.
 
@@ -320,6 +333,7 @@ class Plan:
     rates: tuple[PlannedRate, ...] = ()
     ladder_frac: float = 0.42
     keeps_contended: bool = False
+    replay: PlannedReplay | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

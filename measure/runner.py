@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from measure.records import (
     LevelSpec,
     PlannedLevel,
     PlannedRate,
+    PlannedReplay,
     PromptFit,
     RequestRecord,
     Sensors,
@@ -28,6 +29,7 @@ from measure.records import (
     SkippedLevel,
     TelemetrySample,
 )
+from measure.replay import read_replay, replay_notes, replay_payloads, replay_spec
 from measure.rundir import LineWriter, RunDirectory
 from measure.selftest import measure_client_bias
 from measure.server import RunningServer
@@ -102,6 +104,8 @@ class SweepRunner:
             await self._run_grid(client)
             for rate in self._plan.rates:
                 await self._hold_rate(client, rate)
+            if self._plan.replay is not None:
+                await self._replay(client, self._plan.replay)
         except asyncio.CancelledError:
             if surprises:
                 raise surprises[0] from None
@@ -261,12 +265,25 @@ class SweepRunner:
         )
         await self._hold(client, rate_spec(planned, self._plan), schedule_s=schedule_s)
 
+    async def _replay(self, client: LoadClient, planned: PlannedReplay) -> None:
+        replay = read_replay(planned, context_tokens=self._server.facts.context_tokens)
+        notes = replay_notes(planned, replay)
+        for note in notes:
+            self._progress.note(note)
+        payloads = replay_payloads(
+            replay, self._server.endpoint, self._server.dialect, self._fit, self._nonces, self._seed
+        )
+        spec = replay_spec(planned, replay)
+        await self._hold(client, spec, schedule_s=replay.arrival_s, payloads=payloads, notes=notes)
+
     async def _hold(
         self,
         client: LoadClient,
         spec: LevelSpec,
         expected_s: float = _UNKNOWN_REQUEST_S,
         schedule_s: NDArray[np.float64] | None = None,
+        payloads: Iterator[tuple[bytes, int]] | None = None,
+        notes: tuple[str, ...] = (),
     ) -> LevelSummary | None:
         """Run the level, or fetch it if it is finished already; `None` if its requests failed one after the other."""
         done = self._finished.get(spec.level)
@@ -292,7 +309,7 @@ class SweepRunner:
             spec,
             session=self._session.session,
             client=client,
-            payloads=prompts.payloads(self._nonces),
+            payloads=payloads or prompts.payloads(self._nonces),
             expected_request_s=expected_s,
             hooks=hooks,
             schedule_s=schedule_s,
@@ -304,6 +321,7 @@ class SweepRunner:
             self._give_up(spec.level, error)
             return None
         self._broken_in_a_row = 0
+        record = replace(record, notes=(*record.notes, *notes))
         self._writer.flush(sync=True)
         self._run.append_level(record)
         requests = list(self._run.read_requests(start=before))

@@ -14,9 +14,10 @@ from measure.capabilities import probe_capabilities
 from measure.endpoint import API_KEY_VARIABLE, Api, Dialect, Endpoint, parse_endpoint
 from measure.engine import EngineOptions, embedded_engine
 from measure.launch import launched_server
+from measure.memory_probe import first_reading
 from measure.probe import probe_server
 from measure.progress import Progress
-from measure.records import EngineFacts, TargetInfo
+from measure.records import EngineFacts, MemoryReading, TargetInfo
 from measure.tokens import TokenCounter
 
 
@@ -32,6 +33,7 @@ class RunningServer:
     facts: EngineFacts
     obituary: Callable[[], str | None]
     counter: TokenCounter | None = None
+    memory_readings: tuple[MemoryReading, ...] = ()  # of our own engine, before it served anything
 
 
 @contextmanager
@@ -64,7 +66,9 @@ def running_server(target: TargetInfo, directory: Path, progress: Progress, *, s
     )
     progress.note(f"starting the embedded engine on {options.model}")
     with embedded_engine(options, directory) as engine:
-        yield _tried_out(engine.endpoint, target, engine.facts, progress, obituary=engine.obituary, seed=seed)
+        readings = first_reading(target, engine.facts)
+        server = _tried_out(engine.endpoint, target, engine.facts, progress, obituary=engine.obituary, seed=seed)
+        yield replace(server, memory_readings=readings)
 
 
 def _tried_out(

@@ -9,7 +9,7 @@ from pathlib import Path
 import uvloop
 
 from measure.host import host_facts
-from measure.memory_probe import first_reading, probe_session
+from measure.memory_probe import probe_session
 from measure.profile import build_profile
 from measure.progress import Progress
 from measure.records import SCHEMA_VERSION, Plan, RunInfo, Session, TargetInfo
@@ -75,7 +75,7 @@ def _measure(run: RunDirectory, info: RunInfo, progress: Progress) -> Profile:
                 started_ns=time.monotonic_ns(),
                 engine=server.facts,
                 host=host_facts(),
-                memory_readings=first_reading(info.target, server.facts),
+                memory_readings=server.memory_readings,
                 memory_reason="the run ended before the engine was loaded at other context sizes",
             )
             run.write_info(info)
