@@ -1,6 +1,7 @@
 """Self-hosting against the API over volume: the difference, the edges of its staircase, the chart."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,12 +9,28 @@ from planner.breakeven import VOLUME, Array, BreakEven, ClosestApproach, Differe
 from planner.cost import levelised_cost_usd_per_month
 from planner.draws import Draws, each_at
 from planner.fleet import step_rates_per_s
-from planner.options import ApiOption, Frame, Option, OwnOption, RentOption
-from planner.plan import VolumeChart, VolumeSeries
+from planner.options import ApiOption, Frame, Option, OptionKind, OwnOption, RentOption
 from planner.units import SECONDS_PER_DAY
 
 _EDGES_PER_OPTION = 300
 _CHART_POINTS = 240
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeSeries:
+    """Levelised cost of one option [USD/month] at each of `VolumeChart.requests_per_day`."""
+
+    id: str
+    kind: OptionKind
+    usd_per_month: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeChart:
+    """Cost against volume on the staircase, around the plan and the break-even."""
+
+    requests_per_day: tuple[float, ...]
+    series: tuple[VolumeSeries, ...]
 
 
 def difference_of(hosts: Sequence[RentOption | OwnOption], apis: Sequence[ApiOption], frame: Frame) -> Difference:

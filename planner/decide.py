@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from planner.assumptions import gather_assumptions
 from planner.breakeven import VOLUME, BreakEven, Difference, break_even, search_volumes
+from planner.breakeven_views import BreakEvenViews, break_even_views
 from planner.capacity import CapacityCurve, Shortfall
 from planner.capacity_odds import staircase
 from planner.compare import closest_approach, difference_of, staircase_edges, volume_chart
@@ -149,7 +150,19 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         if not found.crossings and not found.always_cheaper:
             found = replace(found, closest=closest_approach(difference, apis, frame, mid, search_volumes(volume)[::4]))
         bars = tornado(assumptions, difference)
+    views: BreakEvenViews | None = None
     host = next((result.id for result in results if result.kind in (OptionKind.RENT, OptionKind.OWN)), None)
+    if found is not None and cheapest_api is not None:
+        views = break_even_views(
+            hosts,
+            apis,
+            frame,
+            mid,
+            one_at_a_time(assumptions)[1],
+            found,
+            host=next(option for option in hosts if option.id == host),
+            api=next(option for option in apis if option.id == cheapest_api.id),
+        )
     sampling = scenario.sampling
     plan = Plan(
         scenario=scenario,
@@ -180,13 +193,14 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
             draws=sampling.draws,
             seed=sampling.seed,
             difference_on=difference,
-            volumes=search_volumes(volume)[::4],
+            volumes=search_volumes(volume)[::10],
         ),
         chart=volume_chart([*apis, *hosts], frame, mid, found, volume),
         prices=tuple(price_row(api, mid, scenario.start_month) for api in apis),
         files=inputs.files,
         verdict=_UNSAID,
         price_lock=inputs.price_lock,
+        break_even_views=views,
     )
     return replace(plan, verdict=make_verdict(plan))
 

@@ -87,6 +87,7 @@ def verdict_document(plan: Plan) -> dict[str, Any]:
         "excluded": [asdict(excluded) for excluded in plan.excluded],
         "questions": plan.questions,
         "break_even": plan.break_even and _break_even(plan.break_even),
+        "break_even_views": plan.break_even_views and asdict(plan.break_even_views),
         "sensitivity": [{**asdict(bar), "swing_usd_per_month": bar.swing_usd_per_month} for bar in plan.sensitivity],
         "risk": asdict(plan.risk),
         "prices": [asdict(price) for price in plan.prices],

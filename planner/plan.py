@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from planner.breakeven import BreakEven
+from planner.breakeven_views import BreakEvenViews
 from planner.capacity import CapacityCurve, CapacityPlan
+from planner.compare import VolumeChart
 from planner.inputs import Excluded, InputFile
 from planner.options import Frame, Option, OptionKind
 from planner.profile import Profile
@@ -104,23 +106,6 @@ class OptionResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeSeries:
-    """Levelised cost of one option [USD/month] at each of `VolumeChart.requests_per_day`."""
-
-    id: str
-    kind: OptionKind
-    usd_per_month: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeChart:
-    """Cost against volume on the staircase, around the plan and the break-even."""
-
-    requests_per_day: tuple[float, ...]
-    series: tuple[VolumeSeries, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PriceChange:
     """A dated change of a model's list price for this mix of requests: `factor` times the month before."""
 
@@ -177,6 +162,7 @@ class Plan:
     files: tuple[InputFile, ...]
     verdict: Verdict
     price_lock: PriceLock | None = None
+    break_even_views: BreakEvenViews | None = None
 
     def best(self, *kinds: OptionKind) -> OptionResult | None:
         """The cheapest option of the given kinds."""

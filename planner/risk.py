@@ -42,7 +42,7 @@ _QUOTED = (
     *("/usd_per_h", "/price_usd", "/residual_frac", "support_frac_per_year", "_usd_per_kwh", "_usd_per_kw_month"),
     *("network_frac_of_hardware", "installation_frac_of_hardware", "resale_frac_of_book_value"),
 )
-_BREAK_EVEN_DRAWS = 300
+_BREAK_EVEN_DRAWS = 150
 
 
 class LearnBy(StrEnum):
