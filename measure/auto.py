@@ -20,6 +20,8 @@ DEFAULT_BUDGET_S = 240.0
 CI_TARGET_FRAC = 0.05
 """Wanted half width of the 95 % interval of a level's throughput."""
 MAX_REPEATS = 2
+AGAIN = "-again"
+"""Ends the name of the first level's repetition after the grid."""
 LOADS = (0.5, 0.85)
 """Shares of the measured capacity at which the held-back runs are offered."""
 
@@ -192,7 +194,7 @@ def _closed_levels(
         yield _named(output_heavy, streams)
     yield _named(output_heavy, 1)
     name, first = _named(balanced, climbed[0])
-    yield f"{name}-again", first
+    yield f"{name}{AGAIN}", first
     if slots is not None:
         yield _named(balanced, slots + max(1, slots // 2))
     for streams in reversed(climbed[1:]):

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from measure.auto import AGAIN, CI_TARGET_FRAC
 from measure.endpoint import parse_endpoint
 from measure.gpu import POWER_CAP
 from measure.records import ClientBias, LevelRecord, RunInfo, Sensors, Session, TargetInfo, TelemetrySample
-from measure.sweep import QUICK_PLAN
+from measure.sweep import LADDER_SHAPE, QUICK_PLAN
 from planner.profile import LevelSummary
 from planner.units import MILLISECONDS_PER_SECOND, NANOSECONDS_PER_SECOND
 
@@ -17,6 +18,7 @@ MAX_BIAS_S = 0.0015
 MAX_BIAS_FRAC = 0.05
 MAX_THROTTLED_FRAC = 0.05
 MAX_TELEMETRY_FRAC = 0.01
+MAX_DRIFT_FRAC = 0.05
 _OTHERS = "other processes"
 MIN_OTHER_CORES = 0.1
 MAX_OTHER_FRAC = 0.06
@@ -137,6 +139,32 @@ def bias_note(session: Session) -> list[str]:
         f"the load client on a null server with {bias.streams} streams: "
         f"TTFT {ttft_ms:+.2f} ms, ITL {bias.itl_error_frac:+.2%}"
     ]
+
+
+def uncertain_note(levels: Sequence[LevelRecord], summaries: Sequence[LevelSummary]) -> list[str]:
+    """Which valid closed-loop levels know their throughput less well than they should, after all repetitions."""
+    wide = [
+        f"{level.spec.level} +-{summary.output_tokens_per_s_ci_frac:.0%}"
+        for level, summary in zip(levels, summaries, strict=True)
+        if summary.valid
+        and summary.mode == "closed"
+        and summary.shape != LADDER_SHAPE
+        and (summary.output_tokens_per_s_ci_frac or 0.0) > CI_TARGET_FRAC
+    ]
+    if not wide:
+        return []
+    return [f"throughput not known to within {CI_TARGET_FRAC:.0%} (95 % interval) at {', '.join(wide)}"]
+
+
+def drift_note(levels: Sequence[LevelRecord], summaries: Sequence[LevelSummary]) -> list[str]:
+    """Whether the machine was as fast at the end as at the start, where a level was run at both."""
+    found = {level.spec.level: s for level, s in zip(levels, summaries, strict=True) if s.valid}
+    again = next((name for name in found if name.endswith(AGAIN)), None)
+    first = found.get(again.removesuffix(AGAIN)) if again else None
+    if again is None or first is None or not first.output_tokens_per_s:
+        return []
+    drift = found[again].output_tokens_per_s / first.output_tokens_per_s - 1
+    return [f"the machine's speed changed by {drift:+.0%} during the run"] if abs(drift) > MAX_DRIFT_FRAC else []
 
 
 def telemetry_note(samples: Sequence[TelemetrySample]) -> list[str]:

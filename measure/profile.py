@@ -6,7 +6,15 @@ from dataclasses import replace
 from measure.calibration import calibrate, load_points
 from measure.energy import energy_notes, energy_of_level, power_of_run
 from measure.held_back import held_back_runs
-from measure.judge import bias_note, is_contention, judge_levels, measures_this_machine, telemetry_note
+from measure.judge import (
+    bias_note,
+    drift_note,
+    is_contention,
+    judge_levels,
+    measures_this_machine,
+    telemetry_note,
+    uncertain_note,
+)
 from measure.memory import memory_of_run
 from measure.records import EngineFacts, LevelRecord, RequestRecord, RunInfo, Sensors, TelemetrySample
 from measure.summary import NO_REQUEST_ENDED, recount_notes, recounted, summarise_level
@@ -68,6 +76,7 @@ def build_profile(
     notes += [f"{level.spec.level}: {note}" for level in levels for note in level.notes]
     notes += recount_notes(levels)
     notes += [f"{skipped.level}: {skipped.reason}" for skipped in info.skipped]
+    notes += [*uncertain_note(levels, summaries), *drift_note(levels, summaries)]
     notes += [f"{s.shape} at {s.target:g}: {'; '.join(s.invalid_reasons)}" for s in summaries if not s.valid]
     return Profile(
         schema_version=SCHEMA_VERSION,

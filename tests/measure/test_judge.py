@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import uvloop
 
-from measure.judge import bias_note, is_contention, judge_level, judge_levels
+from measure.judge import bias_note, drift_note, is_contention, judge_level, judge_levels, uncertain_note
 from measure.records import (
     SCHEMA_VERSION,
     ClientBias,
@@ -157,3 +157,22 @@ def test_the_client_measures_itself_on_the_null_server() -> None:
     assert bias.achieved_concurrency == pytest.approx(4, rel=0.05)
     assert bias.ttft_bias_s is not None
     assert bias.itl_error_frac is not None
+
+
+def speed(name: str, tokens_per_s: float, ci_frac: float) -> tuple[LevelRecord, LevelSummary]:
+    one = level(start_ms=0, end_ms=1000, level=name)
+    return one, replace(SUMMARY, output_tokens_per_s=tokens_per_s, output_tokens_per_s_ci_frac=ci_frac)
+
+
+def test_levels_with_a_wide_interval_are_named() -> None:
+    levels, summaries = zip(*(speed("closed-a-1", 100, 0.03), speed("closed-a-2", 180, 0.12)), strict=True)
+    assert uncertain_note(levels, summaries) == [
+        "throughput not known to within 5% (95 % interval) at closed-a-2 +-12%"
+    ]
+
+
+@pytest.mark.parametrize(("again", "said"), [(97.0, False), (90.0, True)])
+def test_a_machine_that_slowed_down_during_the_run_is_told(again: float, said: bool) -> None:
+    levels, summaries = zip(*(speed("closed-a-1", 100, 0.0), speed("closed-a-1-again", again, 0.0)), strict=True)
+    expected = ["the machine's speed changed by -10% during the run"] if said else []
+    assert drift_note(levels, summaries) == expected

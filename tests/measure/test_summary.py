@@ -94,3 +94,25 @@ def test_lag_runs_from_intended_start_to_socket_write() -> None:
     summary = summarise_level(level(start_ms=0, end_ms=1000), [late])
     assert mean(summary.client_lag_s) == pytest.approx(0.020)
     assert mean(summary.ttft_s) == pytest.approx(0.070)
+
+
+def test_an_even_stream_has_no_interval_and_a_bursty_one_has_the_worked_one() -> None:
+    # ten slices of one second: ten chunks each, or 9 and 11 in turn
+    even = request(start_ms=0, content_ms=[100.0 * k + 50 for k in range(100)])
+    counts = [9, 11] * 5
+    uneven = [1000.0 * s + 1000.0 * (k + 0.5) / n for s, n in enumerate(counts) for k in range(n)]
+    one = level(start_ms=0, end_ms=10_000)
+    short = request(start_ms=0, content_ms=[5, 10], end_ms=10)  # makes the mean request short: ten slices
+    assert summarise_level(one, [even]).output_tokens_per_s_ci_frac == pytest.approx(0.0)
+    figure = summarise_level(one, [request(start_ms=0, content_ms=uneven), *[short] * 20])
+    assert figure.output_tokens_per_s_ci_frac is not None
+    assert figure.output_tokens_per_s_ci_frac > 0.075  # the short ones add a burst to the first slice
+
+
+def test_percentiles_from_few_samples_are_marked() -> None:
+    one = level(start_ms=0, end_ms=1000)
+    few = [request(start_ms=0, content_ms=[40, 960])]
+    assert summarise_level(one, few).indicative_p99 == ("ttft_s", "tpot_s", "itl_s", "e2e_s")
+    many = few * 662
+    assert summarise_level(one, many).indicative_p99 == ()
+    assert summarise_level(one, many[:661]).indicative_p99 == ("ttft_s", "tpot_s", "itl_s", "e2e_s")
