@@ -3,12 +3,14 @@
 Neither has a queue, HTTP, or prompts that arrive while others decode. llama-bench runs one sequence: a prompt test
 gives the TTFT of a lone request, a generation test its TPOT. llama-batched-bench processes `pl` prompts of `pp` tokens
 and then decodes `tg` tokens of all at once, so a closed loop is composed from its two times: a decode step of `pl`
-sequences takes t_tg / tg, and on each of its O - 1 decode steps fall (N - 1) / (O - 1) prompts of others at t_pp / pl.
+sequences takes t_tg / tg, and on each of them fall (N - 1) / (w + O - 1) prompts of others at t_pp / pl, as
+`planner.steptime` has it with a wait of w = 1 step.
 """
 
 from planner.imports.document import Document, Row, field, has, iso_date, mean, numbers, positive, text
 from planner.imports.record import Kind, Subject, ToolLevel, ToolResult
 from planner.profile import Host, Statistics
+from planner.steptime import WAITED_STEPS
 from planner.units import NANOSECONDS_PER_SECOND
 
 BENCH = "llama-bench"
@@ -135,14 +137,14 @@ def _batched(document: Document) -> ToolResult:
 
 
 def _batched_level(row: Row) -> ToolLevel | None:
-    """4 sequences, 128:32, t_pp 0.8 s, t_tg 0.62 s: decode step 19.4 ms and 3 / 31 prompts of 0.2 s give 38.7 ms."""
+    """4 sequences, 128:32, t_pp 0.8 s, t_tg 0.62 s: decode step 19.4 ms and 3 / 32 prompts of 0.2 s give 38.1 ms."""
     pp, tg, pl = (positive(row, name) for name in ("pp", "tg", "pl"))
     t_pp, t_tg = positive(row, "t_pp"), positive(row, "t_tg")
     if pp is None or tg is None or pl is None or t_pp is None or t_tg is None or tg < 2:
         return None
     shared = field(row, "is_pp_shared") in (1, True, "1")
     prompt_s = t_pp if shared else t_pp / pl
-    tpot_s = t_tg / tg + (pl - 1) / (tg - 1) * prompt_s
+    tpot_s = t_tg / tg + (pl - 1) / (WAITED_STEPS + tg - 1) * prompt_s
     ttft_s = prompt_s + (t_tg / tg if pl > 1 else 0.0)
     e2e_s = ttft_s + (tg - 1) * tpot_s
     return ToolLevel(

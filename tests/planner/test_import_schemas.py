@@ -16,6 +16,7 @@ from planner.imports.load import read_foreign_levels
 from planner.imports.points import by_shape, fitted_points
 from planner.imports.record import ToolResult
 from planner.imports.registry import read_results
+from planner.steptime import predict_level
 from planner.validate import validate_levels
 
 
@@ -342,3 +343,66 @@ def test_a_poisson_level_counts_as_a_closed_loop_of_one_more_than_its_mean() -> 
     points, notes = fitted_points(by_shape(result.levels))
     assert [point.concurrency for point in points] == [3.0, 9.0]
     assert "open-loop ones are fitted" in notes[0]
+
+
+def batched_row(pp: int, tg: int, pl: int, *, t_pp: float, t_tg: float) -> dict[str, Any]:
+    row = {"n_kv_max": 4096, "n_batch": 2048, "n_ubatch": 512, "flash_attn": -1, "is_pp_shared": 0, "n_gpu_layers": -1}
+    row |= {"n_threads": 2, "n_threads_batch": 2, "pp": pp, "tg": tg, "pl": pl, "n_kv": pl * (pp + tg)}
+    row |= {"t_pp": t_pp, "speed_pp": pl * pp / t_pp, "t_tg": t_tg, "speed_tg": pl * tg / t_tg}
+    return row | {"t": t_pp + t_tg, "speed": pl * (pp + tg) / (t_pp + t_tg)}
+
+
+def test_llama_batched_bench_composes_a_closed_loop() -> None:
+    (result,) = results(batched_row(128, 32, 4, t_pp=0.8, t_tg=0.62))
+    (level,) = result.levels
+    assert result.kind == "engine-only"
+    assert level.tpot_s is not None
+    assert level.ttft_s is not None
+    assert level.tpot_s.mean == pytest.approx(
+        0.019375 + 3 / 32 * 0.2
+    )  # a decode step, and 3 prompts over a wait and 31 steps
+    assert level.ttft_s.mean == pytest.approx(0.2 + 0.019375)  # its own prompt and one step of the others
+    assert level.requests_per_s == pytest.approx(4 / (0.219375 + 31 * level.tpot_s.mean))
+
+
+def test_llama_batched_bench_gives_back_the_engine_it_was_run_on() -> None:
+    """10 ms a step and 1 ms a prompt token: alone 10 ms + prompt, and loaded 10 ms and the others' prompts."""
+    rows = [
+        batched_row(pp, tg, pl, t_pp=0.010 + 0.001 * pp * pl, t_tg=0.010 * tg)
+        for pp, tg in ((512, 32), (128, 128), (32, 512))
+        for pl in (1, 2, 4)
+    ]
+    imported = import_result("batched.jsonl", "\n".join(json.dumps(row) for row in rows).encode())
+    assert imported.profile is not None
+    step, limits = imported.profile.fit.step_time, imported.profile.limits
+    for prompt, output in ((512, 32), (128, 128), (32, 512)):
+        alone = predict_level(step, limits, concurrency=1, input_tokens=prompt, output_tokens=output)
+        assert alone.ttft_s == pytest.approx(0.010 + 0.001 * prompt, rel=0.05)
+        assert alone.tpot_s == pytest.approx(0.010, rel=0.05)
+        loaded = predict_level(step, limits, concurrency=4, input_tokens=prompt, output_tokens=output)
+        assert loaded.tpot_s == pytest.approx(0.010 + 3 / output * 0.001 * prompt, rel=0.05)
+    assert imported.profile.limits.max_sequences == 4
+    assert imported.profile.fit.held_out_ttft_error_frac is None
+    assert any("engine-only" in note for note in imported.notes)
+    assert imported.profile.missing["provenance.model"].startswith("llama-batched-bench")
+
+
+def test_llama_bench_runs_one_sequence_and_can_only_be_shown() -> None:
+    shared = {"build_commit": "abc123", "build_number": 9999, "cpu_info": "AMD EPYC", "gpu_info": "", "n_threads": 2}
+    shared |= {"model_filename": "m.gguf", "model_type": "llama 1B Q8_0", "model_size": 2**30, "n_gpu_layers": 0}
+    shared |= {"n_batch": 2048, "n_ubatch": 512, "n_depth": 0, "test_time": "2026-11-20T10:00:00Z"}
+    rows = [
+        shared | {"n_prompt": 512, "n_gen": 0, "avg_ns": 2_048_000_000, "avg_ts": 250.0},
+        shared | {"n_prompt": 0, "n_gen": 128, "avg_ns": 6_400_000_000, "avg_ts": 20.0},
+    ]
+    imported = import_result("bench.json", json.dumps(rows).encode())
+    (level,) = imported.levels
+    ttft, tpot = level.known("ttft_s"), level.known("tpot_s")
+    assert ttft is not None
+    assert tpot is not None
+    assert (ttft.mean, tpot.mean) == pytest.approx((2.048, 0.05))
+    assert imported.files[0].tool_version == "9999"
+    assert imported.not_plannable is not None
+    assert "one sequence at a time" in imported.not_plannable
+    as_csv = "\n".join(",".join(map(str, line)) for line in (rows[0], *(row.values() for row in rows)))
+    assert import_result("bench.csv", as_csv.encode()).levels == imported.levels
