@@ -14,7 +14,7 @@ REQUESTS_PER_STREAM = 10
 LEAST_LENGTH_FRAC = 0.8
 """Random lengths lie between this part of the nominal one and all of it, as in those sweeps."""
 
-MOST_REQUESTS = 20_000
+MOST_REQUESTS = 100_000
 """Of a longer level the beginning is simulated."""
 
 RESEND_S = 1e-4

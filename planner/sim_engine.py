@@ -13,25 +13,13 @@ The engine's state is two small arrays, so that a router can advance many engine
 """
 
 import math
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar, cast
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-P = ParamSpec("P")
-R = TypeVar("R")
+from planner.sim_cache import Floats, Ints, compiled, matched, remember
 
 
-def _compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Machine code through numba, kept on disk beside the module."""
-    return cast("Callable[P, R]", njit(cache=True, nogil=True)(function))
-
-
-@_compiled
+@compiled
 def _push(keys: Ints, values: Ints, size: int, key: int, value: int) -> int:
     """Insert into a binary min-heap of `size` entries; gives the new size."""
     at = size
@@ -45,7 +33,7 @@ def _push(keys: Ints, values: Ints, size: int, key: int, value: int) -> int:
     return size + 1
 
 
-@_compiled
+@compiled
 def _remove(keys: Ints, values: Ints, size: int, at: int) -> int:
     """Take entry `at` out of the heap; gives the new size."""
     size -= 1
@@ -68,7 +56,7 @@ def _remove(keys: Ints, values: Ints, size: int, at: int) -> int:
     return size
 
 
-@_compiled
+@compiled
 def _steps_until(gap_s: float, first_s: float, growth_s: float) -> int:
     """Fewest steps k >= 1 with k * first + growth * k * (k - 1) / 2 >= gap."""
     half = 0.5 * growth_s
@@ -101,7 +89,7 @@ IN_TURN, LEAST_LOADED, BY_PREFIX = range(3)
 """How requests find their engine."""
 
 
-@_compiled
+@compiled
 def advance(
     state: Ints,
     times_s: Floats,
@@ -283,48 +271,7 @@ def advance(
     times_s[NOW], times_s[BUSY] = now, busy
 
 
-@_compiled
-def _matched(blocks: Ints, touched: Ints) -> int:
-    """How many of a prompt's first blocks a cache holds; `touched[b]` < 0 means that it does not hold block b."""
-    for k in range(blocks.size):
-        if touched[blocks[k]] < 0:
-            return k
-    return int(blocks.size)
-
-
-@_compiled
-def _remember(
-    blocks: Ints, touched: Ints, size: int, capacity: int, log: Ints, log_next: Ints, ends: Ints, at: int
-) -> int:
-    """Put a prompt's blocks into a cache of `capacity` blocks and drop those not used for longest; gives its new size.
-
-    The last block counts as the oldest, so what prompts share goes last. `log[t]` is the block of touch t, a cache's
-    touches form the chain `log_next` from `ends[0]` to `ends[1]`; `at` is the first free t.
-    """
-    for k in range(blocks.size - 1, -1, -1):
-        block = blocks[k]
-        if touched[block] < 0:
-            size += 1
-        touched[block] = at
-        log[at] = block
-        if ends[1] >= 0:
-            log_next[ends[1]] = at
-        else:
-            ends[0] = at
-        ends[1] = at
-        at += 1
-    while size > capacity:
-        oldest = ends[0]
-        if touched[log[oldest]] == oldest:
-            touched[log[oldest]] = -1
-            size -= 1
-        ends[0] = log_next[oldest]
-        if ends[0] < 0:
-            ends[1] = -1
-    return size
-
-
-@_compiled
+@compiled
 def run_fleet(
     ids: Ints,
     replicas: int,
@@ -402,7 +349,7 @@ def run_fleet(
         if routing == BY_PREFIX and has_blocks:
             most = state[r, OUTSTANDING] + slack
             for a in range(replicas):
-                known[a] = _matched(mine, touched[a])
+                known[a] = matched(mine, touched[a])
             for step in range(replicas):
                 a = (turn + step) % replicas
                 if state[a, OUTSTANDING] <= most and (
@@ -410,8 +357,8 @@ def run_fleet(
                 ):
                     r = a
         if has_blocks:
-            cached[i] = min(_matched(mine, touched[r]) * block_tokens, prompt[i] - 1)
-            cache_size[r] = _remember(mine, touched[r], cache_size[r], cache_blocks, log, log_next, ends[r], touches)
+            cached[i] = min(matched(mine, touched[r]) * block_tokens, prompt[i] - 1)
+            cache_size[r] = remember(mine, touched[r], cache_size[r], cache_blocks, log, log_next, ends[r], touches)
             touches += mine.size
         if in_flight > 0:
             if j >= in_flight:

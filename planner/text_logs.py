@@ -16,9 +16,10 @@ import numpy as np
 import orjson
 
 from planner.errors import InputError
+from planner.time_zones import named_zone
 from planner.token_count import count_tokens
 from planner.trace_formats import TIME_NAMES
-from planner.traces import BadRow, LogReport, magnitude_unit_s, named_zone, open_text
+from planner.traces import BadRow, LogReport, magnitude_unit_s, open_text
 from planner.workload import Workload
 
 PROMPT_NAMES = ("prompt", "question", "instruction", "query", "input", "request")

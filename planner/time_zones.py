@@ -1,11 +1,12 @@
 """Local times without an offset, in a stated time zone: to UTC, through both changes of the clocks."""
 
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.errors import InputError
 from planner.units import NANOSECONDS_PER_SECOND
 
 Ints = NDArray[np.int64]
@@ -53,3 +54,25 @@ def _offsets_ns(grains: Ints, zone: ZoneInfo) -> tuple[Ints, Ints, NDArray[np.bo
         first[k], second[k] = (round(offset.total_seconds() * NANOSECONDS_PER_SECOND) for offset in offsets)
         exists[k] = passes[0].astimezone(UTC).astimezone(zone).replace(tzinfo=None) == wall
     return first, second, exists
+
+
+def named_zone(name: str | None) -> ZoneInfo | None:
+    """The time zone of a name. Raises `InputError` for one that nobody knows."""
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ValueError, ZoneInfoNotFoundError, OSError):
+        raise InputError(f"there is no time zone {name!r}; give one such as Europe/Berlin or UTC") from None
+
+
+def in_utc(at: Ints, zoned: NDArray[np.bool_], zone: ZoneInfo, notes: list[str]) -> tuple[Ints, NDArray[np.bool_]]:
+    """Dates without an offset by the clocks of a zone; which of them those clocks never showed."""
+    utc, never = at.copy(), np.zeros(at.size, dtype=np.bool_)
+    utc[~zoned], never[~zoned], guessed = to_utc_ns(at[~zoned], zone)
+    if guessed:
+        notes.append(
+            f"times in an hour that the clocks of {zone.key} repeat are taken for its first pass: "
+            "nothing in the log says which they are"
+        )
+    return utc, never

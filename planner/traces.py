@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import duckdb
 import numpy as np
@@ -20,7 +20,7 @@ import orjson
 from numpy.typing import NDArray
 
 from planner.errors import InputError
-from planner.time_zones import to_utc_ns
+from planner.time_zones import in_utc, named_zone
 from planner.trace_formats import Columns, recognise
 from planner.units import NANOSECONDS_PER_SECOND, SECONDS_PER_HOUR
 from planner.workload import Workload
@@ -267,7 +267,7 @@ def _load(
     at, x, y = np.asarray(data["at"]), np.asarray(data["x"]), np.asarray(data["y"])
     notes: list[str] = []
     if is_date and zone:
-        at, never = _in_utc(at, np.asarray(data["zoned"]), zone, notes)
+        at, never = in_utc(at, np.asarray(data["zoned"]), zone, notes)
         skipped = f"the clocks of {zone.key} skipped this time"
         bad = sorted(bad + [(int(record), skipped) for record in np.asarray(data["record"])[never]])
         at, x, y = at[~never], x[~never], y[~never]
@@ -356,30 +356,6 @@ def _starts_at(first: np.int64 | np.float64, unit_s: float, is_date: bool, zone:
     if is_date:
         return str(np.datetime64(int(first), "ns"))
     return datetime.fromtimestamp(seconds, UTC).isoformat() if 1e9 <= seconds < 1e11 else None
-
-
-def named_zone(name: str | None) -> ZoneInfo | None:
-    """The time zone of a name. Raises `InputError` for one that nobody knows."""
-    if name is None:
-        return None
-    try:
-        return ZoneInfo(name)
-    except (ValueError, ZoneInfoNotFoundError, OSError):
-        raise InputError(f"there is no time zone {name!r}; give one such as Europe/Berlin or UTC") from None
-
-
-def _in_utc(
-    at: NDArray[np.int64], zoned: NDArray[np.bool_], zone: ZoneInfo, notes: list[str]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Dates without an offset by the clocks of a zone; which of them those clocks never showed."""
-    utc, never = at.copy(), np.zeros(at.size, dtype=np.bool_)
-    utc[~zoned], never[~zoned], guessed = to_utc_ns(at[~zoned], zone)
-    if guessed:
-        notes.append(
-            f"times in an hour that the clocks of {zone.key} repeat are taken for its first pass: "
-            "nothing in the log says which they are"
-        )
-    return utc, never
 
 
 def _rejected_lines(connection: duckdb.DuckDBPyConnection) -> dict[int, str]:
