@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from planner.errors import InputError
-from planner.imports import level_table
+from planner.imports import engine_log, level_table
 from planner.imports.document import MAX_BYTES, read_document
 from planner.imports.points import by_shape, fitted_points, snapped
 from planner.imports.record import Subject, ToolResult
@@ -23,14 +23,14 @@ def read_content(path: Path) -> bytes:
 def read_foreign_levels(path: Path) -> LevelTable | None:
     """The deployments that a load generator's result file measured; `None` for a file of no such tool.
 
-    A table in the columns of `planner.measurements` is none of a tool either.
+    A table or log in the columns of `planner.measurements` is none of a tool either.
     """
     try:
         document = read_document(str(path), read_content(path))
     except InputError:
         return None
     reader = reader_of(document)
-    if reader is None or reader.detects is level_table.detects:
+    if reader is None or reader.detects in (level_table.detects, engine_log.detects):
         return None
     by_subject: dict[tuple[str, Subject], list[ToolResult]] = {}
     for result in reader.merged(reader.read(document)):

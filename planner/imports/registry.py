@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from planner.errors import InputError
 from planner.imports import (
     aiperf,
+    engine_log,
     guidellm,
     inference_perf,
     inferencex,
@@ -53,6 +54,9 @@ READERS: Sequence[Reader] = (
     Reader(name="vLLM bench serve, SGLang bench_serving", detects=vllm.detects, read=vllm.read),
     Reader(
         name="a CSV of level means (isl, osl, silicon_ttft_ms, ...)", detects=level_table.detects, read=level_table.read
+    ),
+    Reader(
+        name="a log of single requests (input_toks, queued_ts, ...)", detects=engine_log.detects, read=engine_log.read
     ),
 )
 

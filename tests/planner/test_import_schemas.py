@@ -16,6 +16,7 @@ from planner.imports.load import read_foreign_levels
 from planner.imports.points import by_shape, fitted_points
 from planner.imports.record import ToolResult
 from planner.imports.registry import read_results
+from planner.measurements import read_level_table
 from planner.steptime import predict_level
 from planner.validate import validate_levels
 
@@ -406,3 +407,29 @@ def test_llama_bench_runs_one_sequence_and_can_only_be_shown() -> None:
     assert "one sequence at a time" in imported.not_plannable
     as_csv = "\n".join(",".join(map(str, line)) for line in (rows[0], *(row.values() for row in rows)))
     assert import_result("bench.csv", as_csv.encode()).levels == imported.levels
+
+
+def test_an_engine_log_is_shown_and_left_to_validate(repository: Path) -> None:
+    """300 requests of a real vLLM 0.19 server (MIT, LLMServingSim); means counted from the lines."""
+    path = repository / "benchmarks" / "accuracy" / "data" / "vllm_rtxpro6000_llama8b" / "requests.jsonl"
+    imported = import_result("requests.jsonl", path.read_bytes())
+    (level,) = imported.levels
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert (level.mode, imported.profile) == ("open", None)
+    assert level.target == pytest.approx(299 / (max(r["queued_ts"] for r in rows) - min(r["queued_ts"] for r in rows)))
+    done = min(r["last_token_ts"] for r in rows)
+    steady = [r for r in rows if r["queued_ts"] >= done]
+    assert level.ttft_s is not None
+    assert level.ttft_s.count == len(steady)
+    assert level.ttft_s.mean == pytest.approx(sum(r["first_token_ts"] - r["queued_ts"] for r in steady) / len(steady))
+    assert read_foreign_levels(path) is None
+
+
+def test_a_level_table_makes_the_same_points_here_as_in_validate(repository: Path) -> None:
+    path = repository / "planner" / "data" / "silicon_sample.csv.gz"
+    imported = read_results(read_document("silicon.csv.gz", path.read_bytes()))
+    deployments = read_level_table(path).deployments
+    assert len(imported) == len(deployments)
+    for result, deployment in zip(imported[:5], deployments[:5], strict=True):
+        points, _ = fitted_points(by_shape(result.levels))
+        assert sorted(points, key=repr) == sorted(deployment.points, key=repr)
