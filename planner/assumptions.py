@@ -1,15 +1,14 @@
 """Everything the plan believes without having measured it, in one list with source and date."""
 
 import difflib
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from planner.errors import InputError
+from planner.limits import impossible
 from planner.profile import Profile
 from planner.ranges import Assumption, Range, certain
 from planner.scenario import Figure, Machine, Scenario
-from planner.units import MONTHS_PER_YEAR
 from pricing.types import PurchaseOffer, RentalOffer, Term
 
 SCENARIO = "the scenario file"
@@ -145,7 +144,11 @@ def gather_assumptions(
     for name, figure in scenario.assumptions.items():
         if name in found:
             found[name] = _stated(found[name], figure)
-    mistakes += [problem for a in found.values() if (problem := _impossible(a))]
+    mistakes += [
+        f'assumptions."{a.name}" {said}'
+        for a in found.values()
+        if (said := impossible(a.name, a.value.low, a.value.high))
+    ]
     if mistakes:
         raise InputError("the assumptions of the scenario cannot be used: " + "; ".join(mistakes))
     return tuple(found.values())
@@ -244,56 +247,3 @@ def _stated(default: Assumption, figure: Figure) -> Assumption:
 def _unknown(name: str, found: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, sorted(found), n=3, cutoff=0.4)
     return f'assumptions."{name}" is not known; closest: {", ".join(close or sorted(found))}'
-
-
-_TINY = 1e-6
-_LIMITS: tuple[tuple[str, float, float], ...] = (
-    ("requests_per_day", _TINY, math.inf),
-    ("growth_frac_per_month", -1 + _TINY, 1.0),
-    ("cached_input_frac", 0.0, 1.0),
-    ("throughput_ratio", _TINY, math.inf),
-    ("pue_ratio", 1.0, math.inf),
-    ("_price_drift_frac_per_year", -1 + _TINY, math.inf),
-    ("discount_rate_frac_per_year", -1 + _TINY, math.inf),
-    ("_usd_per_kwh", 0.0, math.inf),
-    ("_usd_per_kw_month", 0.0, math.inf),
-    ("staff_fte", 0.0, math.inf),
-    ("staff_usd_per_fte_year", 0.0, math.inf),
-    ("support_frac_per_year", 0.0, math.inf),
-    ("network_frac_of_hardware", 0.0, math.inf),
-    ("resale_frac_of_book_value", 0.0, math.inf),
-    ("installation_frac_of_hardware", 0.0, math.inf),
-    ("_fte_months", 0.0, math.inf),
-    ("_usd_per_month", 0.0, math.inf),
-    ("_usd_per_mtok", 0.0, math.inf),
-    ("_usd_per_year", 0.0, math.inf),
-    ("_price_steps_per_year", 0.0, 12.0),
-    ("tax_frac", 0.0, 1 - _TINY),
-    ("newer_model_gain_frac_per_year", 0.0, 1 - _TINY),
-    ("newer_model_every_months", 1.0, math.inf),
-    ("spot_interrupted_frac", 0.0, 1.0),
-    ("spot_fallback_price_ratio", 0.0, math.inf),
-    ("/replicas_per_machine", 1.0, math.inf),
-    ("/usd_per_h", 0.0, math.inf),
-    ("/price_usd", 0.0, math.inf),
-    ("/idle_w", 0.0, math.inf),
-    ("/loaded_w", 0.0, math.inf),
-    ("/life_years", 1 / MONTHS_PER_YEAR, math.inf),
-    ("/residual_frac", 0.0, 1.0),
-)
-"""What an assumption can be at all, by the end of its name: (ending, least, most)."""
-
-
-def bounds(name: str) -> tuple[float, float]:
-    """The least and the most that the assumption of this name can be; unlimited for an unknown one."""
-    return next(((least, most) for ending, least, most in _LIMITS if name.endswith(ending)), (-math.inf, math.inf))
-
-
-def _impossible(assumption: Assumption) -> str | None:
-    least, most = bounds(assumption.name)
-    low, high = assumption.value.low, assumption.value.high
-    if low < least:
-        return f'assumptions."{assumption.name}" must be at least {least:g}, got {low:g}'
-    if high > most:
-        return f'assumptions."{assumption.name}" must be at most {most:g}, got {high:g}'
-    return None

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.assumptions import bounds
 from planner.breakeven import Difference, halved
 from planner.cost import ledger, levelised_cost_usd_per_month
 from planner.draws import Draws, chunks, draws_from, mid_values, worlds_of
 from planner.finance import annuity_factor, monthly_rate, npv_usd, payback_months
 from planner.fleet import held_rate_per_s, machines_needed
 from planner.flexibility import NotCommitting, Waiting, value_of_not_committing, value_of_waiting
+from planner.limits import bounds
 from planner.options import ApiOption, Frame, Option, OptionKind, OwnOption, RentOption
 from planner.paths import requests_per_s
 from planner.price_paths import draw_paths

@@ -1,6 +1,8 @@
 """The scenario file: the question to be answered, read from TOML into frozen values, all mistakes listed at once."""
 
+import math
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -9,11 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from planner.capacity import FleetRules, Slo
 from planner.errors import InputError
+from planner.limits import impossible, unknown
 from planner.ranges import Range
 from planner.toml_lines import key_lines
 
@@ -59,6 +62,21 @@ def _spread(value: Any) -> Any:
 FigureField = Annotated[Figure, BeforeValidator(_spread)]
 
 
+def within(*, above: float = -math.inf, at_least: float = -math.inf, at_most: float = math.inf) -> AfterValidator:
+    """Refuses a figure outside the limits, at its own key."""
+
+    def check(value: Figure) -> Figure:
+        if value.low <= above:
+            raise ValueError(f"must be above {above:g}, got {value.low:g}")
+        if value.low < at_least:
+            raise ValueError(f"must be at least {at_least:g}, got {value.low:g}")
+        if value.high > at_most:
+            raise ValueError(f"must be at most {at_most:g}, got {value.high:g}")
+        return value
+
+    return AfterValidator(check)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
     """The traffic. `log` is a request log, its path relative to the scenario file.
@@ -74,9 +92,13 @@ class Demand:
 
     log: str
     week_shape: Literal["flat", "servegen", "log"] = "flat"
-    requests_per_day: FigureField | None = None
-    growth_frac_per_month: FigureField = field(default_factory=lambda: figure(0.0))
-    cached_input_frac: FigureField = field(default_factory=lambda: figure(0.0))
+    requests_per_day: Annotated[FigureField, within(above=0.0)] | None = None
+    growth_frac_per_month: Annotated[FigureField, within(above=-1.0, at_most=1.0)] = field(
+        default_factory=lambda: figure(0.0)
+    )
+    cached_input_frac: Annotated[FigureField, within(at_least=0.0, at_most=1.0)] = field(
+        default_factory=lambda: figure(0.0)
+    )
     deferrable_frac: Annotated[float, Field(ge=0, le=1)] = 0.0
     deferrable_deadline_h: Annotated[int, Field(ge=1, le=167)] = 24
     max_bad_rows: Annotated[int, Field(ge=0)] = 0
@@ -84,11 +106,6 @@ class Demand:
     time_zone: str | None = None
 
     __pydantic_config__ = ConfigDict(extra="forbid")
-
-    def __post_init__(self) -> None:
-        _within("requests_per_day", self.requests_per_day, above=0.0)
-        _within("growth_frac_per_month", self.growth_frac_per_month, above=-1.0, at_most=1.0)
-        _within("cached_input_frac", self.cached_input_frac, at_least=0.0, at_most=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,13 +186,10 @@ class Machine:
     """
 
     offer: str
-    replicas_per_machine: FigureField
+    replicas_per_machine: Annotated[FigureField, within(at_least=1.0)]
     profile: str | None = None
 
     __pydantic_config__ = ConfigDict(extra="forbid")
-
-    def __post_init__(self) -> None:
-        _within("replicas_per_machine", self.replicas_per_machine, at_least=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,24 +343,6 @@ def _offers(machines: tuple[Machine, ...]) -> tuple[str, ...]:
     return tuple(machine.offer for machine in machines)
 
 
-def _within(
-    name: str,
-    value: Figure | None,
-    *,
-    above: float | None = None,
-    at_least: float | None = None,
-    at_most: float | None = None,
-) -> None:
-    if value is None:
-        return
-    if above is not None and value.low <= above:
-        raise ValueError(f"{name} must be above {above:g}, got {value.low:g}")
-    if at_least is not None and value.low < at_least:
-        raise ValueError(f"{name} must be at least {at_least:g}, got {value.low:g}")
-    if at_most is not None and value.high > at_most:
-        raise ValueError(f"{name} must be at most {at_most:g}, got {value.high:g}")
-
-
 _ADAPTER = TypeAdapter(Scenario)
 
 
@@ -371,14 +367,29 @@ def load_scenario(path: Path) -> Scenario:
 def parse_scenario(text: str, *, name: str) -> Scenario:
     """The scenario that a TOML text says; `name` stands for it in the `InputError` that lists every mistake."""
     try:
-        return _ADAPTER.validate_python(tomllib.loads(text))
+        raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{name} is not valid TOML: {error}") from None
+    lines = key_lines(text)
+    mistakes = list(_impossible_assumptions(raw.get("assumptions"), lines))
+    try:
+        scenario = _ADAPTER.validate_python(raw)
     except ValidationError as error:
-        lines = key_lines(text)
-        mistakes = sorted(_mistake(found, lines) for found in error.errors())
+        mistakes += [_mistake(found, lines) for found in error.errors()]
+    if mistakes:
         count = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "a mistake"
-        raise InputError(f"{name} has {count}: " + "; ".join(said for _, said in mistakes)) from None
+        raise InputError(f"{name} has {count}: " + "; ".join(said for _, said in sorted(mistakes))) from None
+    return scenario
+
+
+def _impossible_assumptions(given: object, lines: dict[tuple[int | str, ...], int]) -> Iterator[tuple[int, str]]:
+    """Those that no assumption can be called, or whose value none can have; their types are the validator's business."""
+    for key, value in given.items() if isinstance(given, dict) else ():
+        low, high = (value.get("low"), value.get("high")) if isinstance(value, dict) else (value, value)
+        if isinstance(low, int | float) and isinstance(high, int | float):
+            line, said = lines.get(("assumptions", key), 0), unknown(key) or impossible(key, low, high)
+            if said:
+                yield line, f'line {line}, assumptions."{key}" {said}' if line else f'assumptions."{key}" {said}'
 
 
 def dump_scenario(scenario: Scenario) -> str:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from plan_case import ONE_AT_A_TIME, SCENARIO, write_case
 
-from planner.assumptions import bounds, gather_assumptions
+from planner.assumptions import gather_assumptions
 from planner.decide import make_plan, size_fleets
 from planner.errors import InputError
+from planner.limits import bounds
 from planner.load import load_inputs
 from planner.profile import Profile
 from planner.ranges import Assumption

@@ -30,7 +30,7 @@ def test_it_writes_the_plan_beside_the_scenario_and_prints_the_verdict(tmp_path:
     assert "Buy tokens: openai/gpt-4o-mini" in done.stdout
     assert {file.name for file in (directory / "plan").iterdir()} == {
         "verdict.json", "costs.csv", "assumptions.csv", "hourly.csv", "report.html", "manifest.json",
-        "prices.lock.json", "focus.csv",
+        "prices.lock.json", "focus.csv", "plan.xlsx", "costs_excel.csv", "costs_excel_semicolon.csv",
     }  # fmt: skip
 
 
