@@ -8,7 +8,7 @@ throughput is still uncertain, and at the end two open-loop runs at 50 and 85 % 
 Every decision is a function of the finished levels, so a run that was interrupted goes on where it stood.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from measure.records import LevelSpec, Plan, PlannedLevel, Shape, SkippedLevel
@@ -25,6 +25,10 @@ AGAIN = "-again"
 LOADS = (0.5, 0.85)
 """Shares of the measured capacity at which the held-back runs are offered."""
 
+_REPEAT = "-r"
+_SURE_CLIMB = 3
+_OTHER_SHAPES = 5
+"""The climb above its third level leaves the time for this many levels of the other shapes."""
 _LEVEL_FRAC, _LADDER_FRAC = 0.042, 0.08
 _VALIDATION_FRACS = (0.17, 0.19)
 _UNITS = (64, 32, 16, 8, 4)
@@ -88,7 +92,9 @@ def next_level(
     reserved_s = sum(_VALIDATION_FRACS) * plan.budget_s
     if any(x.spec.is_validation for x in finished.values()):
         return _validation(plan, finished, skipped, balanced, climbed, slots)
-    for name, point in _closed_levels(climbed, finished, prompt_heavy, balanced, output_heavy, slots):
+    essential = dict(_essential_levels(climbed, prompt_heavy, balanced, output_heavy))
+    optional = _optional_levels(climbed, finished, prompt_heavy, balanced, output_heavy, slots) if climbed else ()
+    for name, point in (*essential.items(), *optional):
         if name in finished or name in skipped:
             continue
         expected_s = expected_request_s(point, finished, plan.ladder_output_tokens)
@@ -96,14 +102,13 @@ def next_level(
         if spec is None:
             reason = f"two requests of about {expected_s:.1f} s each do not fit into {2 * plan.level_s:.0f} s"
             return SkippedLevel(level=name, reason=reason)
-        if spec.max_s > left_s - reserved_s and "-r" in name.removeprefix(f"closed-{point.shape.name}"):
-            break
-        if spec.max_s > left_s - reserved_s:
-            return SkippedLevel(
-                level=name,
-                reason=f"no time left for it in the {plan.budget_s:.0f} s of the run; give a longer --duration",
-            )
-        return NextLevel(spec=spec, expected_s=expected_s)
+        is_climb = point.shape == balanced and point.concurrency in climbed[_SURE_CLIMB:]
+        needed_s = spec.max_s + (_OTHER_SHAPES * plan.level_s if is_climb else 0.0)
+        if needed_s <= left_s - reserved_s:
+            return NextLevel(spec=spec, expected_s=expected_s)
+        if name in essential:
+            reason = f"no time left for it in the {plan.budget_s:.0f} s of the run; give a longer --duration"
+            return SkippedLevel(level=name, reason=reason)
     return _validation(plan, finished, skipped, balanced, climbed, slots)
 
 
@@ -175,7 +180,20 @@ def _doublings(slots: int | None) -> Iterator[int]:
     yield slots or _MOST_STREAMS
 
 
-def _closed_levels(
+def _essential_levels(
+    climbed: Sequence[int], prompt_heavy: Shape, balanced: Shape, output_heavy: Shape
+) -> Iterator[tuple[str, PlannedLevel]]:
+    """Levels without which a profile knows too little: the climb, and the other shapes at its top and middle."""
+    for streams in climbed:
+        yield _named(balanced, streams)
+    if climbed:
+        for streams in dict.fromkeys((climbed[-1], climbed[len(climbed) // 2])):
+            yield _named(prompt_heavy, streams)
+            yield _named(output_heavy, streams)
+        yield _named(output_heavy, 1)
+
+
+def _optional_levels(
     climbed: Sequence[int],
     finished: Mapping[str, FinishedLevel],
     prompt_heavy: Shape,
@@ -183,16 +201,10 @@ def _closed_levels(
     output_heavy: Shape,
     slots: int | None,
 ) -> Iterator[tuple[str, PlannedLevel]]:
-    """All closed-loop levels in the order of their worth."""
-    for streams in climbed:
-        yield _named(balanced, streams)
-    if not climbed:
-        return
-    top, middle = climbed[-1], climbed[len(climbed) // 2]
-    for streams in dict.fromkeys((top, middle)):
-        yield _named(prompt_heavy, streams)
-        yield _named(output_heavy, streams)
-    yield _named(output_heavy, 1)
+    """Levels for which there is time or not, in the order of their worth."""
+    shapes = {shape.name for shape in (prompt_heavy, balanced, output_heavy)}
+    grid = [x for x in finished.values() if x.spec.mode == "closed" and x.spec.shape in shapes]
+    yield from _repetitions(x for x in grid if not x.summary.valid)
     name, first = _named(balanced, climbed[0])
     yield f"{name}{AGAIN}", first
     if slots is not None:
@@ -200,16 +212,18 @@ def _closed_levels(
     for streams in reversed(climbed[1:]):
         yield _named(prompt_heavy, streams)
         yield _named(output_heavy, streams)
-    uncertain = [x for x in finished.values() if x.spec.mode == "closed" and x.spec.shape != LADDER_SHAPE]
-    uncertain = [x for x in uncertain if not x.summary.valid or _ci_frac(x.summary) > CI_TARGET_FRAC]
-    for done in sorted(uncertain, key=lambda x: (x.summary.valid, -_ci_frac(x.summary))):
-        name, _, repeat = done.spec.level.partition("-r")
+    uncertain = (x for x in grid if x.summary.valid and _ci_frac(x.summary) > CI_TARGET_FRAC)
+    yield from _repetitions(sorted(uncertain, key=lambda x: -_ci_frac(x.summary)))
+
+
+def _repetitions(levels: Iterable[FinishedLevel]) -> Iterator[tuple[str, PlannedLevel]]:
+    for done in levels:
+        name, _, repeat = done.spec.level.partition(_REPEAT)
         number = int(repeat or 1) + 1
-        if number <= 1 + MAX_REPEATS and done.spec.shape in (balanced.name, prompt_heavy.name, output_heavy.name):
-            shape = Shape(
-                name=done.spec.shape, input_tokens=done.spec.input_tokens, output_tokens=done.spec.output_tokens
-            )
-            yield f"{name}-r{number}", PlannedLevel(shape=shape, concurrency=round(done.spec.target))
+        if number <= 1 + MAX_REPEATS:
+            spec = done.spec
+            shape = Shape(name=spec.shape, input_tokens=spec.input_tokens, output_tokens=spec.output_tokens)
+            yield f"{name}{_REPEAT}{number}", PlannedLevel(shape=shape, concurrency=round(spec.target))
 
 
 def _ci_frac(summary: LevelSummary) -> float:
@@ -261,7 +275,7 @@ def _validation(
         name = validation_name(load)
         first = finished.get(name)
         if first is not None and not first.summary.valid:
-            name += "-r2"
+            name += f"{_REPEAT}2"
         if name in finished or name in skipped:
             continue
         if capacity is None:

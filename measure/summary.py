@@ -117,7 +117,7 @@ def summarise_level(level: LevelRecord, requests: Sequence[RequestRecord]) -> Le
         client_cpu_frac=cpu_frac,
         client_lag_s=summarise(_lags_s(done)),
         is_validation=spec.is_validation,
-        output_tokens_per_s_ci_frac=_throughput_ci_frac(requests, start, end, e2es),
+        output_tokens_per_s_ci_frac=_throughput_ci_frac(requests, start, end, e2es) if spec.warm_up else None,
         indicative_p99=_indicative(ttft_s=ttfts, tpot_s=tpots, itl_s=itls, e2e_s=e2es),
     )
 
