@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from planner.capacity import MAX_REPLICAS, CapacityCurve, Shortfall, Slo, capacity_curve
+from planner.capacity import MAX_REPLICAS, CapacityCurve, Shortfall, Slo, alone_on_a_replica, capacity_curve
 from planner.errors import InputError
 from planner.profile import Profile
-from planner.workload import Workload
+from planner.workload import Workload, burst_sample
+
+_RANKED_REQUESTS = 1_000
 
 DRAWS = 16
 """Step times of the posterior that are simulated; each takes as long as one `capacity_curve`."""
@@ -113,3 +115,19 @@ def _rate_at(curve: CapacityCurve, replicas: int) -> float:
 
 def _upper(values: Sequence[float], probability: float) -> float:
     return float(np.quantile(values, probability, method="higher"))
+
+
+def at_probability(profile: Profile, workload: Workload, probability: float | None, *, draws: int = DRAWS) -> Profile:
+    """The profile with the step time that is slower than `probability` of the equally likely ones, as a best guess.
+
+    Slow is what takes long for the workload's requests alone on a replica, on average. The profile itself without a
+    probability or a posterior. Of step times of 1.0, 1.1, 1.2 and 1.3 s and 0.75, the third.
+    """
+    posterior = profile.fit.posterior[:draws]
+    if probability is None or not posterior:
+        return profile
+    sample = burst_sample(workload, max_requests=_RANKED_REQUESTS)
+    mean_s = [float(np.nanmean(alone_on_a_replica(each, profile.limits, sample).e2e_s)) for each in posterior]
+    place = math.ceil(probability * len(posterior) - 1e-9) - 1
+    chosen = posterior[int(np.argsort(mean_s, kind="stable")[max(place, 0)])]
+    return dataclasses.replace(profile, fit=dataclasses.replace(profile.fit, step_time=chosen))

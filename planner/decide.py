@@ -10,7 +10,7 @@ from planner.assumptions import gather_assumptions
 from planner.breakeven import VOLUME, BreakEven, Difference, break_even, search_volumes
 from planner.breakeven_views import BreakEvenViews, break_even_views
 from planner.capacity import CapacityCurve, Shortfall
-from planner.capacity_odds import staircase
+from planner.capacity_odds import at_probability, staircase
 from planner.compare import closest_approach, difference_of, staircase_edges, volume_chart
 from planner.draws import Draws, draws_from, mid_values, one_at_a_time
 from planner.finance import monthly_rate
@@ -83,7 +83,8 @@ def size_fleets(inputs: PlanInputs) -> Curves:
             target_utilisation_frac=scenario.fleet.target_utilisation_frac,
         )
         if isinstance(found, CapacityCurve) and scenario.candidates.hybrid and scenario.candidates.api:
-            found = with_overflow(found, profile, inputs.workload, slo, api_ttft_s=scenario.slo.api_ttft_s)
+            slow = at_probability(profile, inputs.workload, scenario.slo.probability)
+            found = with_overflow(found, slow, inputs.workload, slo, api_ttft_s=scenario.slo.api_ttft_s)
         curves[key] = found
     return curves
 

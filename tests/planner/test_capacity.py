@@ -15,7 +15,7 @@ from planner.capacity import (
     capacity_curve,
     outside_hull_frac,
 )
-from planner.capacity_odds import curve_held_with
+from planner.capacity_odds import at_probability, curve_held_with
 from planner.errors import InputError
 from planner.fleet import replicas_needed
 from planner.hours import plan_hours
@@ -162,6 +162,16 @@ def test_step_times_too_slow_for_the_slo_may_be_as_many_as_the_probability_allow
         curve_held_with(_profile(), _even(10, 1.0), slo, probability=0.9, max_requests_per_s=1.0)
     with pytest.raises(InputError, match="between 0 and 1"):
         curve_held_with(profile, _even(10, 1.0), slo, probability=90, max_requests_per_s=1.0)
+
+
+def test_the_step_time_at_a_probability_by_hand() -> None:
+    """Of 1.3, 1.0, 1.2 and 1.1 s for each request, three quarters are at most 1.2 s."""
+    profile, load = _with_posterior(1.3, 1.0, 1.2, 1.1), _even(20, 1.0)
+    chosen = at_probability(profile, load, 0.75).fit.step_time
+    assert chosen.per_prefill_token_s == pytest.approx(0.012)
+    assert at_probability(profile, load, 0.8).fit.step_time.per_prefill_token_s == pytest.approx(0.013)
+    assert at_probability(profile, load, None) is profile
+    assert at_probability(_profile(), load, 0.9).fit.step_time == SECOND_EACH
 
 
 @pytest.mark.parametrize(("prompt", "output"), [(100, 0), (100, 1), (1, 100)])
