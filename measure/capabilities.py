@@ -147,8 +147,10 @@ class _Probe:
 
     async def read_stream(self, dialect: Dialect, found: _Found) -> Dialect:
         """One answer of some length: usage, tokens per chunk, reasoning."""
-        answer = await self._send(dialect, random_words(self._rng, 12), _TOKENS)
-        chunks = len(answer.content_ns)
+        for _ in range(_REPEATS):  # a model may have nothing to say to one prompt
+            answer = await self._send(dialect, random_words(self._rng, 12), _TOKENS)
+            if chunks := len(answer.content_ns):
+                break
         found.values["streams_usage"] = answer.output_tokens is not None
         found.values["usage_per_chunk"] = len(answer.content_tokens) == chunks > 1
         found.values["reasoning_field"] = answer.reasoning_field
@@ -192,6 +194,10 @@ class _Probe:
         found.values["parallel_tried"] = _AT_ONCE
         if len(good) < _AT_ONCE:
             found.notes.append(_not_at_once(answers, good))
+            return dialect
+        last_sent = max(a.written_ns or 0 for a in good)
+        if last_sent > min(a.content_ns[0] for a in good):
+            found.notes.append(f"{_AT_ONCE} requests could not be sent before the first was answered: slots not seen")
             return dialect
         found.values["parallel_sequences"] = _most_at_once([(a.content_ns[0], a.content_ns[-1]) for a in good])
         if found.values["parallel_sequences"] == 1:

@@ -95,9 +95,8 @@ def _tried_out(
     if not found.streams_usage:
         counter = TokenCounter(endpoint, model=facts.model, path=found.tokenize_path)
         notes.append(f"the server's stream holds no token usage: tokens are counted by {counter.name} after each level")
-    slots = facts.slots
-    if slots is None and found.parallel_sequences is not None and found.parallel_sequences < found.parallel_tried:
-        slots = found.parallel_sequences
+    # two or three at once may be a server too fast to show more; one after the other is a queue
+    slots = 1 if facts.slots is None and found.parallel_sequences == 1 else facts.slots
     facts = replace(facts, capabilities=found, notes=tuple(notes), slots=slots)
     for note in notes:
         progress.note(note)

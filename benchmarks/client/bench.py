@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import uvloop
+from floor import bare_us_per_chunk
 
 from measure.arrivals import Arrivals, arrival_times_s, dispersion_index
 from measure.client import LoadClient, quiet_collector
@@ -34,6 +35,7 @@ from measure.web import ask
 
 HERE = Path(__file__).parent
 LOOPBACK = "127.0.0.1"
+BARE_SECONDS = 4.0
 BIN_NS = 20_000_000  # a minute holds 3,000 bins, which gives the dispersion index a sampling error of 0.026
 
 
@@ -75,6 +77,7 @@ class Row:
     requests_per_s_per_core: float
     cpu_us_per_request: float
     cpu_us_per_chunk: float
+    bare_us_per_chunk: float | None
     ttft_bias_ms: float
     ttft_p99_ms: float
     itl_mean_ms: float
@@ -158,6 +161,12 @@ async def measure(case: Case, port: int, seconds: float, folder: Path) -> Row:
         window = (await asyncio.to_thread(ask, endpoint, query)).json
         flusher.cancel()
         await client.aclose()
+    bare_us = None
+    if case.rate_per_s is None:
+        payload, _ = next(prompts.payloads(NonceSource(2)))
+        bare_us = await bare_us_per_chunk(
+            endpoint, payload, streams=case.streams, ramp_s=request_s, seconds=BARE_SECONDS
+        )
     summary = summarise_level(level, records)
     start, end = level.window_start_ns, level.window_end_ns
     chunks = summary.output_tokens_per_s * summary.window_s
@@ -184,6 +193,7 @@ async def measure(case: Case, port: int, seconds: float, folder: Path) -> Row:
         requests_per_s_per_core=summary.requests_per_s / summary.client_cpu_frac,
         cpu_us_per_request=level.client_cpu_s / requests * 1e6,
         cpu_us_per_chunk=level.client_cpu_s / chunks * 1e6,
+        bare_us_per_chunk=bare_us,
         ttft_bias_ms=summary.ttft_s.mean * 1e3 - case.ttft_us / 1e3 - late_ms,
         ttft_p99_ms=summary.ttft_s.p99 * 1e3,
         itl_mean_ms=summary.itl_s.mean * 1e3 if summary.itl_s else 0.0,
@@ -213,6 +223,7 @@ def print_table(rows: list[Row]) -> None:
         "requests_per_s_per_core": "req/s/core",
         "cpu_us_per_request": "us/req",
         "cpu_us_per_chunk": "us/chunk",
+        "bare_us_per_chunk": "bare reader",
         "ttft_bias_ms": "TTFT bias ms",
         "ttft_p99_ms": "p99",
         "itl_mean_ms": "ITL ms",

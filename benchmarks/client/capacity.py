@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 import uvloop
+from bench import LOOPBACK, Case, mock_server
 
-from benchmarks.client.bench import LOOPBACK, Case, mock_server
 from measure.client import LoadClient, quiet_collector
 from measure.endpoint import Api, Dialect, Endpoint
 from measure.load import LevelHooks, LevelRun
