@@ -78,6 +78,7 @@ class Row:
     cpu_us_per_request: float
     cpu_us_per_chunk: float
     bare_us_per_chunk: float | None
+    send_lag_p99_ms: float
     ttft_bias_ms: float
     ttft_p99_ms: float
     itl_mean_ms: float
@@ -194,6 +195,7 @@ async def measure(case: Case, port: int, seconds: float, folder: Path) -> Row:
         cpu_us_per_request=level.client_cpu_s / requests * 1e6,
         cpu_us_per_chunk=level.client_cpu_s / chunks * 1e6,
         bare_us_per_chunk=bare_us,
+        send_lag_p99_ms=summary.client_lag_s.p99 * 1e3 if summary.client_lag_s else 0.0,
         ttft_bias_ms=summary.ttft_s.mean * 1e3 - case.ttft_us / 1e3 - late_ms,
         ttft_p99_ms=summary.ttft_s.p99 * 1e3,
         itl_mean_ms=summary.itl_s.mean * 1e3 if summary.itl_s else 0.0,
@@ -224,6 +226,7 @@ def print_table(rows: list[Row]) -> None:
         "cpu_us_per_request": "us/req",
         "cpu_us_per_chunk": "us/chunk",
         "bare_us_per_chunk": "bare reader",
+        "send_lag_p99_ms": "send lag p99 ms",
         "ttft_bias_ms": "TTFT bias ms",
         "ttft_p99_ms": "p99",
         "itl_mean_ms": "ITL ms",
