@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from measure.architectures import find_architecture
-from measure.blocks import Quant
 from measure.engine import EngineOptions, embedded_engine
 from measure.progress import LevelProgress
+from measure.quant import Quant
 from measure.records import Capabilities, Plan, PlannedLevel, Shape, TargetInfo, TokenSource
 from measure.rundir import RunDirectory
 from measure.server import running_server
@@ -47,7 +47,9 @@ def test_a_llama_cpp_server_reached_by_its_address(model: Path, tmp_path: Path, 
     assert isinstance(found, Capabilities)
     assert (facts.name, facts.slots, facts.context_tokens) == ("llama.cpp server", SLOTS, CONTEXT)
     assert (found.api, found.streams_usage, found.input_tokens_known) == (api, True, True)
-    assert (found.tokens_per_chunk, found.tokenize_path, found.metrics_path) == (1.0, "/tokenize", "/metrics")
+    assert (found.tokenize_path, found.metrics_path) == ("/tokenize", "/metrics")
+    assert found.tokens_per_chunk is not None
+    assert 1.0 <= found.tokens_per_chunk < 1.5  # half a character has to wait for its other half
     assert found.refused_fields == ()
     assert dialect.cache_prompt_field
     assert server.counter is None
