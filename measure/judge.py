@@ -62,7 +62,7 @@ def judge_level(
     sensors: Sequence[Sensors],
 ) -> tuple[LevelSummary, list[str]]:
     """The level with the reasons that its own requests cannot tell, and separately those of other processes."""
-    bias = next((s.client_bias for s in info.sessions if s.session == level.session), None)
+    bias = _bias_for(summary, next((s for s in info.sessions if s.session == level.session), None))
     contention = _machine_reasons(level, samples, sensors)
     reasons = [*_bias_reasons(summary, bias), *([] if _keeps_contended(info) else contention)]
     return _invalidate(summary, reasons), contention
@@ -76,6 +76,15 @@ def _invalidate(summary: LevelSummary, reasons: Sequence[str]) -> LevelSummary:
     if not reasons:
         return summary
     return replace(summary, valid=False, invalid_reasons=(*summary.invalid_reasons, *reasons))
+
+
+def _bias_for(summary: LevelSummary, session: Session | None) -> ClientBias | None:
+    """The self-test at the level's own number of streams, or at the next higher one that was tried."""
+    if session is None or session.client_bias is None:
+        return None
+    streams = summary.target if summary.mode == "closed" else summary.achieved_concurrency
+    tried = sorted(session.fewer_streams_biases, key=lambda bias: bias.streams)
+    return next((bias for bias in tried if bias.streams >= streams), session.client_bias)
 
 
 def _bias_reasons(summary: LevelSummary, bias: ClientBias | None) -> list[str]:

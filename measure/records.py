@@ -259,7 +259,8 @@ class Session:
     prompt_fit: PromptFit | None = None
     idle_start_ns: int | None = None  # a stretch with the engine ready and no load
     idle_end_ns: int | None = None
-    client_bias: ClientBias | None = None
+    client_bias: ClientBias | None = None  # at the most streams
+    fewer_streams_biases: tuple[ClientBias, ...] = ()
     notes: tuple[str, ...] = ()
     memory_readings: tuple[MemoryReading, ...] = ()
     memory_reason: str | None = None  # why there are no readings at several context sizes

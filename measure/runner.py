@@ -54,6 +54,8 @@ _REQUEST_TIMEOUT_S = 600.0
 _FLUSH_S = 0.25
 _WARM_UP_S = 6.0
 _SELF_TEST_S = 2.5
+_SHORT_SELF_TEST_S = 1.2
+_FEW_STREAMS = 8
 _UNKNOWN_RUNG_S = 20.0
 _OVERRUN = 2.5
 _WORTHWHILE_STEP = 1.25
@@ -126,6 +128,8 @@ class SweepRunner:
 
     async def _prepare(self, client: LoadClient) -> None:
         streams = max((level.concurrency for level in self._plan.levels), default=_most_streams(self._server.facts))
+        few = sorted({1, min(_FEW_STREAMS, streams)} - {streams})
+        biases = [await measure_client_bias(n, seconds=_SHORT_SELF_TEST_S, seed=self._seed) for n in few]
         bias = await measure_client_bias(streams, seconds=_SELF_TEST_S, seed=self._seed)
         idle_start = time.monotonic_ns()
         await asyncio.sleep(self._plan.idle_s)
@@ -133,7 +137,12 @@ class SweepRunner:
         server = self._server
         self._fit = await calibrate(client, server.endpoint, server.dialect, self._nonces, self._seed, server.counter)
         self._session = replace(
-            self._session, prompt_fit=self._fit, idle_start_ns=idle_start, idle_end_ns=idle_end, client_bias=bias
+            self._session,
+            prompt_fit=self._fit,
+            idle_start_ns=idle_start,
+            idle_end_ns=idle_end,
+            client_bias=bias,
+            fewer_streams_biases=tuple(biases),
         )
         self._run.update_session(self._session)
         left_s = self._left_s()

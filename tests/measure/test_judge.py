@@ -150,6 +150,17 @@ def test_a_client_that_adds_a_tenth_to_the_ttft_invalidates_the_level() -> None:
     ]
 
 
+def test_a_level_is_held_against_the_self_test_of_its_own_streams() -> None:
+    alone = replace(BIAS, streams=1, ttft_bias_s=0.0001)
+    few = replace(BIAS, streams=4, ttft_bias_s=0.01)
+    session = replace(SESSION, client_bias=BIAS, fewer_streams_biases=(few, alone))
+    info = replace(INFO, sessions=(session,))
+    for target, verdict in ((1, True), (2, False), (8, False)):
+        one = level(start_ms=0, end_ms=1000, target=target)
+        summary = summarise_level(one, [request(start_ms=0, content_ms=[40, 999])] * target)
+        assert judge_level(info, one, summary, [], [])[0].valid is verdict
+
+
 def test_the_client_measures_itself_on_the_null_server() -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         bias = runner.run(measure_client_bias(4, seconds=1.5, seed=1))
