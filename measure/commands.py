@@ -87,6 +87,10 @@ def measure(
     burstiness: Annotated[
         float | None, typer.Option(min=0.01, help="Shape of gamma gaps; below 1 is burstier. Default: 1.")
     ] = None,
+    prefix_share: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=0.95, help="Share of each prompt that all prompts of --rate have in common."),
+    ] = None,
     replay: Annotated[
         Path | None, typer.Option(metavar="LOG", help="At last, send a request log's own arrivals and lengths.")
     ] = None,
@@ -136,6 +140,7 @@ def measure(
         "--rate": rate,
         "--arrivals": arrivals,
         "--burstiness": burstiness,
+        "--prefix-share": prefix_share,
         "--input-tokens": input_tokens,
         "--output-tokens": output_tokens,
     }
@@ -164,7 +169,9 @@ def measure(
         else:
             if rate is None:
                 _refuse(
-                    {"--arrivals": arrivals, "--burstiness": burstiness}, "without --rate", "they shape its arrivals"
+                    {"--arrivals": arrivals, "--burstiness": burstiness, "--prefix-share": prefix_share},
+                    "without --rate",
+                    "they shape its requests",
                 )
             plan = grid_plan(
                 concurrency=_parse_concurrency(concurrency or _DEFAULT_CONCURRENCY),
@@ -174,6 +181,7 @@ def measure(
                 rates_per_s=_parse_rates(rate),
                 arrivals=arrivals or Arrivals.POISSON,
                 burstiness=burstiness or 1.0,
+                prefix_share=prefix_share or 0.0,
                 keeps_contended=busy_ok,
             )
         if endpoint is not None:

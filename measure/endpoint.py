@@ -96,7 +96,8 @@ class Dialect:
     min_tokens: bool = False  # ask for as many tokens as `max_tokens` allows
     stream_usage: bool = True
     usage_per_chunk: bool = False  # vLLM and SGLang: the running token count with every chunk
-    cache_prompt_field: bool = False  # llama.cpp: switch its prompt cache off in every request
+    cache_prompt_field: bool = False  # llama.cpp: say in every request whether its prompt cache may be used
+    uses_prompt_cache: bool = False
     limit_field: str = "max_tokens"
 
     def body(self, prompt: str, output_tokens: int) -> dict[str, object]:
@@ -115,7 +116,7 @@ class Dialect:
         if self.min_tokens:
             body["min_tokens"] = output_tokens
         if self.cache_prompt_field:
-            body["cache_prompt"] = False
+            body["cache_prompt"] = self.uses_prompt_cache
         return body
 
 
@@ -135,9 +136,11 @@ class RequestTemplate:
         return b"%b%09d%b" % (self.head, nonce, self.tail)
 
 
-def build_template(endpoint: Endpoint, dialect: Dialect, text: str, output_tokens: int) -> RequestTemplate:
-    """Encode a streaming request whose prompt is a nonce, a space and `text`."""
-    body = dialect.body(f"{_NONCE} {text}", output_tokens)
+def build_template(
+    endpoint: Endpoint, dialect: Dialect, text: str, output_tokens: int, *, prefix: str = ""
+) -> RequestTemplate:
+    """Encode a streaming request whose prompt is a nonce, a space and `text`, after the `prefix` if there is one."""
+    body = dialect.body(f"{prefix} {_NONCE} {text}" if prefix else f"{_NONCE} {text}", output_tokens)
     before, after = orjson.dumps(body).split(_NONCE.encode(), 1)
     length = len(before) + NONCE_DIGITS + len(after)
     lines = [f"POST {endpoint.base_path}{dialect.api.path} HTTP/1.1"]

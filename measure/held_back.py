@@ -25,7 +25,13 @@ def held_back_runs(
 ) -> tuple[HeldBackRun, ...]:
     """One entry for every valid open-loop level with at least five complete requests."""
     runs = (
-        _held_back(step_time, limits, level, requests[level.spec.level, level.session])
+        _held_back(
+            step_time,
+            limits,
+            level,
+            requests[level.spec.level, level.session],
+            cached_frac=summary.cached_input_frac or 0.0,
+        )
         for level, summary in zip(levels, summaries, strict=True)
         if level.spec.mode == "open" and summary.valid
     )
@@ -33,7 +39,12 @@ def held_back_runs(
 
 
 def _held_back(
-    step_time: StepTime, limits: EngineLimits, level: LevelRecord, requests: Sequence[RequestRecord]
+    step_time: StepTime,
+    limits: EngineLimits,
+    level: LevelRecord,
+    requests: Sequence[RequestRecord],
+    *,
+    cached_frac: float,
 ) -> HeldBackRun | None:
     """Every request that was written is simulated, from the level's start on; compared are those that ended well within
     the steady window. A request that was cut counts with the length it was asked for."""
@@ -53,7 +64,7 @@ def _held_back(
         starts_at=None,
         source=level.spec.level,
     )
-    simulated = simulate(step_time, limits, workload, replicas=1)
+    simulated = simulate(step_time, limits, workload, replicas=1, cached_frac=cached_frac)
     chosen = np.array(complete) & np.isfinite(simulated.e2e_s)
     if chosen.sum() < _MIN_REQUESTS:
         return None

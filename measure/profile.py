@@ -17,7 +17,7 @@ from measure.judge import (
 )
 from measure.memory import memory_of_run
 from measure.records import EngineFacts, LevelRecord, RequestRecord, RunInfo, Sensors, TelemetrySample
-from measure.summary import NO_REQUEST_ENDED, recount_notes, recounted, summarise_level
+from measure.summary import NO_REQUEST_ENDED, cache_notes, recount_notes, recounted, summarise_level
 from measure.sweep import WARM_UP_SHAPE
 from planner.errors import InputError
 from planner.profile import (
@@ -75,6 +75,7 @@ def build_profile(
     notes += telemetry_note(own.get(session.session, ()))
     notes += [f"{level.spec.level}: {note}" for level in levels for note in level.notes]
     notes += recount_notes(levels)
+    notes += cache_notes(levels, summaries)
     notes += [f"{skipped.level}: {skipped.reason}" for skipped in info.skipped]
     notes += [*uncertain_note(levels, summaries), *drift_note(levels, summaries)]
     notes += [f"{s.shape} at {s.target:g}: {'; '.join(s.invalid_reasons)}" for s in summaries if not s.valid]

@@ -7,7 +7,7 @@ words, about one token each in every tokenizer; how many tokens a word makes on 
 import asyncio
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,18 +58,33 @@ class PromptSet:
 
 
 def build_prompts(
-    endpoint: Endpoint, dialect: Dialect, fit: PromptFit, *, input_tokens: int, output_tokens: int, seed: int
+    endpoint: Endpoint,
+    dialect: Dialect,
+    fit: PromptFit,
+    *,
+    input_tokens: int,
+    output_tokens: int,
+    seed: int,
+    prefix_share: float = 0.0,
 ) -> PromptSet:
     """Prompts of about `input_tokens` on the server. Output lengths vary by 10 % around `output_tokens`, with that
-    very mean, so that streams of one level do not fall into step."""
+    very mean, so that streams of one level do not fall into step.
+
+    All prompts begin with the same `prefix_share` of their tokens, and only then with their own number: 0.5 of 256
+    tokens are 128 words that are one token each. The server may then answer them from its prompt cache.
+    """
     rng = np.random.default_rng((seed, input_tokens, output_tokens))
     words = max(1, round((input_tokens - fit.offset_tokens) / fit.tokens_per_word))
     spread = int(output_tokens * _OUTPUT_JITTER_FRAC)
     steps = np.rint(np.linspace(-spread, spread, _TEMPLATES_PER_SET)).astype(int)
     lengths = output_tokens + rng.permutation(steps)
-    texts = (random_words(rng, words) for _ in lengths)
+    shared = min(round(prefix_share * input_tokens / fit.tokens_per_word), words - 1)
+    prefix = random_words(rng, shared) if shared else ""
+    dialect = replace(dialect, uses_prompt_cache=bool(shared))
+    texts = (random_words(rng, words - shared) for _ in lengths)
     templates = (
-        build_template(endpoint, dialect, text, int(length)) for text, length in zip(texts, lengths, strict=True)
+        build_template(endpoint, dialect, text, int(length), prefix=prefix)
+        for text, length in zip(texts, lengths, strict=True)
     )
     return PromptSet(templates=tuple(templates))
 

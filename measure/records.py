@@ -97,6 +97,7 @@ class LevelSpec:
     min_window_s: float = 2.0
     wanted_requests: int | None = None
     warm_up: bool = True
+    prefix_share: float = 0.0  # of each prompt's tokens that all prompts of the level begin with
     is_validation: bool = False  # kept to state the error of predictions, never fitted
 
 
@@ -295,10 +296,12 @@ class PlannedRate:
     rate_per_s: float
     arrivals: Arrivals = Arrivals.POISSON
     burstiness: float = 1.0
+    prefix_share: float = 0.0
 
     @property
     def level(self) -> str:
-        return f"open-{self.shape.name}-{self.rate_per_s:g}"
+        shared = f"-shared-{self.prefix_share:g}" if self.prefix_share else ""
+        return f"open-{self.shape.name}-{self.rate_per_s:g}{shared}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

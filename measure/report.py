@@ -51,6 +51,8 @@ class ConsoleProgress:
         tpot = "" if summary.tpot_s is None else f", TPOT {_ms(summary.tpot_s.mean)} ms"
         failed = sum(summary.failures.values())
         failures = f", {failed} failed" if failed else ""
+        if summary.cached_input_frac:
+            tpot += f", {summary.cached_input_frac:.0%} of the prompt tokens cached"
         verdict = "" if summary.valid else f"  INVALID: {'; '.join(summary.invalid_reasons)}"
         style = None if summary.valid else "yellow"
         log.print(f"  {level}: {figures}{tpot}{failures}{verdict}", style=style, markup=False)

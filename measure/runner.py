@@ -305,6 +305,7 @@ class SweepRunner:
             input_tokens=spec.input_tokens,
             output_tokens=spec.output_tokens,
             seed=self._seed,
+            prefix_share=spec.prefix_share,
         )
         # read back from the file after the level: records kept in memory would grow with it
         before = self._writer.position()

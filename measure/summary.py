@@ -19,6 +19,7 @@ MIN_SENT_FRAC = 0.98
 MAX_DISPERSION_ERROR_FRAC = 0.1
 MAX_CLIENT_CPU_FRAC = 0.8
 MAX_FAILED_FRAC = 0.05
+MAX_UNWANTED_HITS_FRAC = 0.02
 NO_REQUEST_ENDED = "no request ended within the steady window"
 _ARRIVALS_PER_BIN = 5
 _EDGE_CROSSINGS = 2.0
@@ -114,6 +115,7 @@ def summarise_level(level: LevelRecord, requests: Sequence[RequestRecord]) -> Le
         itl_s=itls,
         e2e_s=e2es,
         failures=dict(failures),
+        cached_input_frac=_cached_frac(done),
         client_cpu_frac=cpu_frac,
         client_lag_s=summarise(_lags_s(done)),
         is_validation=spec.is_validation,
@@ -199,6 +201,27 @@ def _produced(requests: Sequence[RequestRecord], start: int, end: int) -> tuple[
             tokens += inside * usual
             completions += min(1.0, inside * usual / request.requested_output_tokens)
     return tokens, completions
+
+
+def cache_notes(levels: Sequence[LevelRecord], summaries: Sequence[LevelSummary]) -> list[str]:
+    """The hit rate of every level that shares prompts, and of any other that a cache answered in part."""
+    notes = []
+    for level, summary in zip(levels, summaries, strict=True):
+        share, hit = level.spec.prefix_share, summary.cached_input_frac
+        if share:
+            says = (
+                "does not say how much it cached" if hit is None else f"took {hit:.1%} of their tokens from its cache"
+            )
+            notes.append(f"{level.spec.level}: prompts share {share:.0%}, the server {says}")
+        elif hit is not None and hit > MAX_UNWANTED_HITS_FRAC:
+            notes.append(f"{level.spec.level}: the server took {hit:.1%} of the prompt tokens from a cache, unasked")
+    return notes
+
+
+def _cached_frac(done: Sequence[RequestRecord]) -> float | None:
+    """Prompt tokens that the server took from its cache, over all of those requests that it reports both for."""
+    known = [(r.cached_tokens, r.input_tokens) for r in done if r.cached_tokens is not None and r.input_tokens]
+    return sum(cached for cached, _ in known) / sum(total for _, total in known) if known else None
 
 
 def _concurrency(requests: Sequence[RequestRecord], start: int, end: int) -> float:

@@ -64,6 +64,7 @@ def grid_plan(
     rates_per_s: Sequence[float] = (),
     arrivals: Arrivals = Arrivals.POISSON,
     burstiness: float = 1.0,
+    prefix_share: float = 0.0,
     keeps_contended: bool = False,
 ) -> Plan:
     """Every concurrency at one given shape, or at the three shapes that the capacity model needs.
@@ -86,7 +87,13 @@ def grid_plan(
         ladder_output_tokens=16,
         levels=tuple(level for n in sorted(set(concurrency)) for level in _levels(n, *shapes)),
         rates=tuple(
-            PlannedRate(shape=shapes[len(shapes) // 2], rate_per_s=rate, arrivals=arrivals, burstiness=burstiness)
+            PlannedRate(
+                shape=shapes[len(shapes) // 2],
+                rate_per_s=rate,
+                arrivals=arrivals,
+                burstiness=burstiness,
+                prefix_share=prefix_share,
+            )
             for rate in rates_per_s
         ),
     )
@@ -238,6 +245,7 @@ def rate_spec(planned: PlannedRate, plan: Plan) -> LevelSpec:
         input_tokens=planned.shape.input_tokens,
         output_tokens=planned.shape.output_tokens,
         max_s=plan.level_s,
+        prefix_share=planned.prefix_share,
     )
 
 

@@ -181,6 +181,7 @@ class LevelSummary:
     client_cpu_frac: float | None  # of one core
     client_lag_s: Distribution | None  # intended start to socket write
     energy: tuple[WindowEnergy, ...] = ()
+    cached_input_frac: float | None = None  # of the prompt tokens, from the server's prefix cache as it says itself
     stated: dict[str, Statistics] = field(default_factory=dict)
 
     is_validation: bool = False  # an open-loop level kept to state the error of predictions, never fitted

@@ -38,6 +38,15 @@ def test_dispersion_is_one_for_poisson_and_zero_for_a_constant_rate() -> None:
     assert dispersion_index(np.empty(0), start_s=0, end_s=1, bins=10) is None
 
 
+@pytest.mark.parametrize(("shape", "index"), [(0.25, 4.0), (0.5, 2.0), (1.0, 1.0), (4.0, 0.25)])
+def test_the_dispersion_of_gamma_arrivals_is_the_squared_variation_of_their_gaps(shape: float, index: float) -> None:
+    # renewal theory: counts in long bins have variance / mean = (deviation / mean of the gaps)^2 = 1 / shape
+    times = arrival_times_s(Arrivals.GAMMA, rate_per_s=200, duration_s=4000, seed=11, burstiness=shape)
+    found = dispersion_index(times, start_s=0, end_s=4000, bins=4000)
+    assert found == pytest.approx(index, rel=0.12)  # 4,000 bins: a standard error of 2.2 %, and bins of 200 arrivals
+    assert times.size == pytest.approx(800_000, rel=0.02)
+
+
 def test_every_gap_repeated_ten_times_shows_in_the_dispersion() -> None:
     gaps = np.repeat(np.random.default_rng(1).exponential(0.01, 2000), 10)
     index = dispersion_index(np.cumsum(gaps), start_s=0, end_s=200, bins=200)
