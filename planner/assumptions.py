@@ -240,7 +240,7 @@ def _stated(default: Assumption, figure: Figure) -> Assumption:
         value=figure.range,
         source=figure.source or SCENARIO,
         as_of=figure.as_of,
-        is_placeholder=False,
+        is_placeholder=not figure.as_of,
     )
 
 

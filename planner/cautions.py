@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from planner.assumptions import NOT_COUNTED
 from planner.options import OptionKind
 from planner.plan import Plan
 from planner.units import SECONDS_PER_HOUR
@@ -31,7 +32,13 @@ def cautions(plan: Plan) -> Iterator[str]:
             yield f"{price.model} changes its price in {change.from_month}: {change.factor:.2f} times the month before."
     placeholders = [label(a.name) for a in plan.assumptions if a.is_placeholder]
     if placeholders:
-        yield f"Placeholders without a good primary source; replace them by your own: {', '.join(placeholders)}."
+        yield (
+            "Placeholders, without a good primary source or a date; replace them by your own, dated figures: "
+            f"{', '.join(placeholders)}."
+        )
+    nothing = [label(a.name) for a in plan.assumptions if a.source == NOT_COUNTED and a.value.high == 0.0]
+    if nothing:
+        yield f"Counted as nothing until the scenario states them: {', '.join(nothing)}."
     yield from plan.questions
     for excluded in plan.excluded:
         yield f"{excluded.id} is out: {excluded.reason}."

@@ -1,13 +1,14 @@
 """The plan directory: the same plan gives the same bytes, whoever runs it and when."""
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from planner.audit import Audit, audit
 from planner.breakeven import BreakEven
 from planner.cells import EXCEL, EXCEL_SEMICOLON, MACHINE, Flavour, csv_bytes
 from planner.errors import InputError
@@ -90,6 +91,8 @@ def verdict_document(plan: Plan) -> dict[str, Any]:
         "break_even_views": plan.break_even_views and asdict(plan.break_even_views),
         "sensitivity": [{**asdict(bar), "swing_usd_per_month": bar.swing_usd_per_month} for bar in plan.sensitivity],
         "risk": asdict(plan.risk),
+        "audit": [asdict(_named(audit(plan, option))) for option in plan.options],
+        "assumptions": [asdict(assumption) for assumption in plan.assumptions],
         "prices": [asdict(price) for price in plan.prices],
     }
 
@@ -146,6 +149,11 @@ def focus_csv(plan: Plan) -> bytes:
     return csv_bytes(FOCUS_COLUMNS, focus_rows(plan))
 
 
+def _named(unfolded: Audit) -> Audit:
+    """The assumptions stand once for the whole plan, under "assumptions"; the lines name them."""
+    return replace(unfolded, assumptions=())
+
+
 def _option(option: OptionResult) -> dict[str, Any]:
     return {
         "id": option.id,
@@ -164,6 +172,7 @@ def _option(option: OptionResult) -> dict[str, Any]:
         "investment": option.investment and asdict(option.investment),
         "hybrid": option.hybrid and asdict(option.hybrid),
         "staged": option.staged and asdict(option.staged),
+        "mix": [asdict(pool) for pool in option.mix],
     }
 
 

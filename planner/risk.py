@@ -42,15 +42,17 @@ _QUOTED = (
     *("/usd_per_h", "/price_usd", "/residual_frac", "support_frac_per_year", "_usd_per_kwh", "_usd_per_kw_month"),
     *("network_frac_of_hardware", "installation_frac_of_hardware", "resale_frac_of_book_value"),
 )
+_FUTURE = ("_drift_frac_per_year", "_steps_per_year", "growth_frac_per_month", "newer_model_gain_frac_per_year")
 _BREAK_EVEN_DRAWS = 150
 
 
 class LearnBy(StrEnum):
-    """Where a better figure comes from: a measurement, somebody's quote, or only time and one's own books."""
+    """Where a better figure comes from: a measurement, somebody's quote, one's own books, or only time."""
 
     MEASURE = "measurement"
     QUOTE = "quote"
-    WATCH = "own books or time"
+    BOOKS = "figure from your own books"
+    TIME = "time"
 
 
 _Z_90 = 1.2815515655446004  # the 90th percentile of the standard normal
@@ -273,7 +275,9 @@ def learn_by(name: str) -> LearnBy:
     """How a better figure for an assumption is to be had."""
     if name.endswith(_MEASURED):
         return LearnBy.MEASURE
-    return LearnBy.QUOTE if name.endswith(_QUOTED) else LearnBy.WATCH
+    if name.endswith(_QUOTED):
+        return LearnBy.QUOTE
+    return LearnBy.TIME if name.endswith(_FUTURE) else LearnBy.BOOKS
 
 
 def _recommended_cheaper(

@@ -383,7 +383,7 @@ def parse_scenario(text: str, *, name: str) -> Scenario:
 
 
 def _impossible_assumptions(given: object, lines: dict[tuple[int | str, ...], int]) -> Iterator[tuple[int, str]]:
-    """Those that no assumption can be called, or whose value none can have; their types are the validator's business."""
+    """Those that no assumption can be called, or whose value none can have; types are the validator's business."""
     for key, value in given.items() if isinstance(given, dict) else ():
         low, high = (value.get("low"), value.get("high")) if isinstance(value, dict) else (value, value)
         if isinstance(low, int | float) and isinstance(high, int | float):

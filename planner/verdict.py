@@ -6,6 +6,7 @@ from planner.breakeven import BreakEven
 from planner.cautions import cautions
 from planner.options import OptionKind
 from planner.plan import OptionResult, Plan, Verdict
+from planner.risk import LearnBy
 from planner.wording import describe, figure_text, label, percent, signed, usd, volume
 
 _NAMED_ASSUMPTIONS = 3
@@ -30,10 +31,13 @@ def make_verdict(plan: Plan) -> Verdict:
         return Verdict(headline=headline, paragraph=text, cautions=tuple(cautions(plan)))
     sentences = [
         _winner(plan),
+        *_extrapolated(plan),
         *_break_even(plan),
+        *_busy_and_payback(plan),
         *_sensitivity(plan),
         *_risk(plan),
-        *_extrapolated(plan),
+        *_flexibility(plan),
+        *_next_step(plan),
         *_quality(plan),
     ]
     return Verdict(headline=_headline(plan), paragraph=" ".join(sentences), cautions=tuple(cautions(plan)))
@@ -157,17 +161,73 @@ def _risk(plan: Plan) -> Iterator[str]:
         f"With all assumptions drawn at once ({risk.draws:,} draws), self-hosting is cheaper in {percent(cheaper)} of "
         f"them and the difference runs from {signed(difference.p10)} to {signed(difference.p90)} (P10 to P90)."
     )
-    held = next((o.slo_held_frac for o in risk.options if o.id == plan.options[0].id), None)
+    best, api, host = plan.options[0], plan.best_api, plan.best_self_host
+    if risk.recommended_cheaper_frac is not None and best not in (api, host) and api is not None:
+        yield f"{describe(best)} costs less than {api.id} in {percent(risk.recommended_cheaper_frac)} of them."
+    held = next((o.slo_held_frac for o in risk.options if o.id == best.id), None)
     if held is not None:
         yield f"Its fleet holds the service level at the first month's peak in {percent(held)} of the draws."
-    best = risk.worth_knowing[0] if risk.worth_knowing else None
-    if best is not None and best.worth_usd_per_month >= _WORTH_SAYING_USD_PER_MONTH:
+
+
+def _busy_and_payback(plan: Plan) -> Iterator[str]:
+    views = plan.break_even_views
+    if views is None:
+        return
+    there = [busy.utilisation_frac for busy in views.busy_at_crossings]
+    plan_busy = (
+        f"At the planned volume {views.busy_at_plan.host} would be {views.busy_at_plan.utilisation_frac:.0%} busy"
+    )
+    if there:
+        low, high = min(there), max(there)
+        at = f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
+        plan_busy += f"; it breaks even at {at}"
+    yield f"{plan_busy}."
+    payback = views.payback
+    if payback.mid_month is not None and payback.mid_month > 0:
+        latest = "never" if payback.latest_month is None else f"month {payback.latest_month:.0f}"
         yield (
-            f"What would help the decision most is a better figure for {label(best.name)}: knowing it is worth up to "
-            f"{usd(best.worth_usd_per_month)} a month."
+            f"What self-hosting lays out over the API has come back in month {payback.mid_month:.0f} (with one "
+            f"assumption at its low or high, month {payback.earliest_month:.0f} to {latest})."
         )
-    else:
+
+
+def _flexibility(plan: Plan) -> Iterator[str]:
+    """What it is worth to keep the choice open, where that changes anything."""
+    waiting, open_end = plan.risk.waiting, plan.risk.not_committing
+    if waiting is not None and waiting.worth_usd_per_month >= _WORTH_SAYING_USD_PER_MONTH:
+        yield (
+            f"Buying tokens for {waiting.months} months and choosing then is worth up to "
+            f"{usd(waiting.worth_usd_per_month)} a month, if by then all of this is known."
+        )
+    elif waiting is not None and waiting.worth_usd_per_month <= -_WORTH_SAYING_USD_PER_MONTH:
+        yield f"Waiting {waiting.months} months for certainty would cost {usd(-waiting.worth_usd_per_month)} a month."
+    if open_end is not None and open_end.worth_usd_per_month >= _WORTH_SAYING_USD_PER_MONTH:
+        yield (
+            f"Renting {open_end.host} without a term and changing sides month by month is worth "
+            f"{usd(open_end.worth_usd_per_month)} a month over the best choice for good."
+        )
+
+
+def _next_step(plan: Plan) -> Iterator[str]:
+    """The measurement or quote that would change the decision most; what only time tells is named apart."""
+    risk = plan.risk
+    if risk.difference_usd_per_month is None:
+        return
+    worth = [k for k in risk.worth_knowing if k.worth_usd_per_month >= _WORTH_SAYING_USD_PER_MONTH]
+    if not worth:
         yield "No better figure for any single assumption is worth paying for: the choice would stay the same."
+        return
+    obtainable = next((k for k in worth if k.learn_by is not LearnBy.TIME), None)
+    if obtainable is not None:
+        yield (
+            f"The next {obtainable.learn_by} to get is {label(obtainable.name)}: knowing it is worth up to "
+            f"{usd(obtainable.worth_usd_per_month)} a month to this decision."
+        )
+    if worth[0] is not obtainable:
+        yield (
+            f"Worth most would be to know {label(worth[0].name)} ({usd(worth[0].worth_usd_per_month)} a month), which "
+            "no measurement or quote tells today."
+        )
 
 
 def _difference(plan: Plan) -> float:

@@ -104,11 +104,13 @@ def break_even_span(found: BreakEven) -> str:
 def percent(frac: float) -> str:
     """A probability for reading; the ends are not rounded to certainty.
 
-    >>> percent(0.834), percent(0.0013), percent(0.0)
-    ('83%', '0.1%', 'none')
+    >>> percent(0.834), percent(0.0013), percent(0.0001), percent(0.0)
+    ('83%', '0.1%', 'under 0.1%', 'none')
     """
     if frac in (0.0, 1.0):
         return "all" if frac else "none"
+    if frac < 0.0005 or frac > 0.9995:
+        return "under 0.1%" if frac < 0.5 else "over 99.9%"
     return f"{frac:.0%}" if 0.01 <= frac <= 0.99 else f"{frac:.1%}"
 
 

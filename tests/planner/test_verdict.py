@@ -116,7 +116,7 @@ def test_staged_wins_where_traffic_grows(tmp_path: object) -> None:
 
 def test_an_assumption_that_turns_the_answer_is_named(plan: Plan) -> None:
     assert "staff (FTE) alone would turn the answer" in plan.verdict.paragraph
-    assert "a better figure for staff (FTE)" in plan.verdict.paragraph
+    assert "The next figure from your own books to get is staff (FTE)" in plan.verdict.paragraph
 
 
 def test_the_log_that_is_too_short_for_days_says_so(plan: Plan) -> None:
