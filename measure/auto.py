@@ -8,6 +8,7 @@ throughput is still uncertain, and at the end two open-loop runs at 50 and 85 % 
 Every decision is a function of the finished levels, so a run that was interrupted goes on where it stood.
 """
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,6 +38,7 @@ _SHAPE_FRAC = 0.55
 _GAIN = 1.05
 _PLATEAU_LEVELS = 2
 _MOST_STREAMS = 512
+_OVERFULL = 1.2
 _MIN_REQUESTS, _REQUESTS_PER_STREAM = 8, 4
 _MIN_WINDOW_S = 3.0
 _LONGEST_BLIND_PROMPT = 2048
@@ -80,6 +82,7 @@ def next_level(
     *,
     slots: int | None,
     context_tokens: int | None,
+    kv_capacity_tokens: int | None = None,
     left_s: float,
 ) -> NextLevel | SkippedLevel | None:
     """The next level, one to leave out with the reason, or `None` at the end. The ladder must be finished."""
@@ -93,7 +96,8 @@ def next_level(
     if any(x.spec.is_validation for x in finished.values()):
         return _validation(plan, finished, skipped, balanced, climbed, slots)
     essential = dict(_essential_levels(climbed, prompt_heavy, balanced, output_heavy))
-    optional = _optional_levels(climbed, finished, prompt_heavy, balanced, output_heavy, slots) if climbed else ()
+    beyond = _beyond_the_limit(prompt_heavy, balanced, slots=slots, kv_capacity_tokens=kv_capacity_tokens)
+    optional = _optional_levels(climbed, finished, prompt_heavy, balanced, output_heavy, beyond) if climbed else ()
     for name, point in (*essential.items(), *optional):
         if name in finished or name in skipped:
             continue
@@ -199,7 +203,7 @@ def _optional_levels(
     prompt_heavy: Shape,
     balanced: Shape,
     output_heavy: Shape,
-    slots: int | None,
+    beyond: tuple[str, PlannedLevel] | None,
 ) -> Iterator[tuple[str, PlannedLevel]]:
     """Levels for which there is time or not, in the order of their worth."""
     shapes = {shape.name for shape in (prompt_heavy, balanced, output_heavy)}
@@ -207,13 +211,30 @@ def _optional_levels(
     yield from _repetitions(x for x in grid if not x.summary.valid)
     name, first = _named(balanced, climbed[0])
     yield f"{name}{AGAIN}", first
-    if slots is not None:
-        yield _named(balanced, slots + max(1, slots // 2))
+    if beyond is not None:
+        yield beyond
     for streams in reversed(climbed[1:]):
         yield _named(prompt_heavy, streams)
         yield _named(output_heavy, streams)
     uncertain = (x for x in grid if x.summary.valid and _ci_frac(x.summary) > CI_TARGET_FRAC)
     yield from _repetitions(sorted(uncertain, key=lambda x: -_ci_frac(x.summary)))
+
+
+def _beyond_the_limit(
+    prompt_heavy: Shape, balanced: Shape, *, slots: int | None, kv_capacity_tokens: int | None
+) -> tuple[str, PlannedLevel] | None:
+    """A level that the engine cannot hold as a whole: half as many streams again as slots, or a fifth more tokens than
+    its KV memory; `None` where no limit is known, or too many streams would be needed to reach it.
+
+    8 slots: 12 streams. 40,000 tokens of KV memory and requests of 288: 167 streams.
+    """
+    if slots is not None:
+        return _named(balanced, slots + max(1, slots // 2))
+    if kv_capacity_tokens is None:
+        return None
+    tokens = prompt_heavy.input_tokens + prompt_heavy.output_tokens
+    streams = math.ceil(_OVERFULL * kv_capacity_tokens / tokens)
+    return _named(prompt_heavy, streams) if streams <= _MOST_STREAMS else None
 
 
 def _repetitions(levels: Iterable[FinishedLevel]) -> Iterator[tuple[str, PlannedLevel]]:

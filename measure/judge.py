@@ -45,9 +45,9 @@ def judge_levels(
     """
     judged, disturbed = [], []
     for level, summary in zip(levels, summaries, strict=True):
-        one, contention = judge_level(info, level, summary, samples, sensors)
+        one, why = judge_level(info, level, summary, samples, sensors)
         judged.append(one)
-        disturbed += [f"{level.spec.level} ({why})" for why in contention]
+        disturbed += [f"{level.spec.level} ({'; '.join(why)})"] if why else []
     if not disturbed or not _keeps_contended(info):
         return judged, []
     count = f"{len(disturbed)} of {len(levels)} levels"
@@ -61,11 +61,13 @@ def judge_level(
     samples: Sequence[TelemetrySample],
     sensors: Sequence[Sensors],
 ) -> tuple[LevelSummary, list[str]]:
-    """The level with the reasons that its own requests cannot tell, and separately those of other processes."""
+    """The level with the reasons that its own requests cannot tell, and separately those that a busy machine causes.
+
+    A busy machine slows the load client too, so where its levels are kept, the client's bias is a warning as well.
+    """
     bias = _bias_for(summary, next((s for s in info.sessions if s.session == level.session), None))
-    contention = _machine_reasons(level, samples, sensors)
-    reasons = [*_bias_reasons(summary, bias), *([] if _keeps_contended(info) else contention)]
-    return _invalidate(summary, reasons), contention
+    disturbances = [*_bias_reasons(summary, bias), *_machine_reasons(level, samples, sensors)]
+    return _invalidate(summary, [] if _keeps_contended(info) else disturbances), disturbances
 
 
 def _keeps_contended(info: RunInfo) -> bool:

@@ -156,7 +156,7 @@ def _too_few(points: Sequence[LoadPoint], summaries: Sequence[LevelSummary], war
 
 def _limits(engine: EngineFacts, summaries: Sequence[LevelSummary], missing: dict[str, str]) -> EngineLimits:
     """What the server says of itself; where it says nothing, what it was seen to hold."""
-    seen_sequences = max((round(s.target) for s in summaries), default=1)
+    seen_sequences = max((round(s.target) for s in summaries if s.mode == "closed"), default=1)
     seen_tokens = max(
         (s.input_tokens.max + s.output_tokens.max for s in summaries if s.input_tokens and s.output_tokens), default=1.0
     )

@@ -63,9 +63,12 @@ class ConsoleProgress:
 
 
 def progress_line(progress: LevelProgress) -> Text:
-    """Level, how far it is, rate, TTFT, tokens per second, power where a sensor says it, and the time left."""
+    """Two lines: level, how far it is, time left; rate, TTFT, tokens per second, power where a sensor says it."""
+    head = f"{progress.phase}, {progress.elapsed_s:.0f} of at most {progress.max_s:.0f} s"
+    if progress.run_left_s is not None:
+        minutes, seconds = divmod(max(0, round(progress.run_left_s)), round(SECONDS_PER_MINUTE))
+        head += f"; {minutes:d}:{seconds:02d} of the run left"
     parts = [
-        f"{progress.elapsed_s:.0f} of {progress.max_s:.0f} s {progress.phase}",
         f"{progress.completed / max(progress.elapsed_s, 1e-9):.2f} requests/s",
         "TTFT -" if progress.last_ttft_s is None else f"TTFT {_ms(progress.last_ttft_s)} ms",
         f"{progress.output_tokens_per_s:.0f} tokens/s",
@@ -73,12 +76,8 @@ def progress_line(progress: LevelProgress) -> Text:
     if progress.failed:
         parts.append(f"{progress.failed} failed")
     parts.append("no power sensor" if progress.power_w is None else f"{progress.power_w:.0f} W")
-    if progress.run_left_s is not None:
-        minutes, seconds = divmod(max(0, round(progress.run_left_s)), round(SECONDS_PER_MINUTE))
-        parts.append(f"{minutes:d}:{seconds:02d} left")
-    return Text(f"  {progress.level}  ", style="bold", no_wrap=True, overflow="ellipsis").append(
-        " | ".join(parts), style="not bold"
-    )
+    line = Text(f"  {progress.level}", style="bold", no_wrap=True, overflow="ellipsis")
+    return line.append(f"  {head}\n    {' | '.join(parts)}", style="not bold")
 
 
 def _ms(seconds: float) -> str:

@@ -217,6 +217,7 @@ class SweepRunner:
                 skipped,
                 slots=facts.slots,
                 context_tokens=facts.context_tokens,
+                kv_capacity_tokens=facts.kv_capacity_tokens,
                 left_s=left_s,
             )
             if choice is None:

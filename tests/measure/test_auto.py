@@ -74,13 +74,26 @@ def took_s(spec: LevelSpec, tokens_per_s: float) -> float:
 
 
 def walk(
-    throughput: Throughput, *, slots: int | None, budget_s: float = 240.0, spoil: str | None = None
+    throughput: Throughput,
+    *,
+    slots: int | None,
+    budget_s: float = 240.0,
+    spoil: str | None = None,
+    kv: int | None = None,
 ) -> tuple[list[LevelSpec], list[SkippedLevel]]:
     """Everything that a machine with that balanced throughput [tokens/s] is asked to do."""
     plan = auto_plan(budget_s=budget_s, keeps_contended=False)
     finished, specs, skipped, left_s = ladder(), list[LevelSpec](), list[SkippedLevel](), 0.9 * budget_s
     while True:
-        choice = next_level(plan, finished, {x.level for x in skipped}, slots=slots, context_tokens=4096, left_s=left_s)
+        choice = next_level(
+            plan,
+            finished,
+            {x.level for x in skipped},
+            slots=slots,
+            context_tokens=4096,
+            kv_capacity_tokens=kv,
+            left_s=left_s,
+        )
         if choice is None:
             return specs, skipped
         if isinstance(choice, SkippedLevel):
@@ -223,3 +236,11 @@ def test_a_long_climb_leaves_time_for_the_other_shapes() -> None:
     assert [x.level for x in skipped if x.level.startswith("closed-balanced")] == [
         f"closed-balanced-{2 * max(balanced(specs)):g}"
     ]
+
+
+def test_a_known_kv_memory_is_filled_beyond_its_end() -> None:
+    specs, _ = walk(lambda n: min(100.0 * n, 800.0), slots=None, budget_s=2000.0, kv=16_000)
+    beyond = [spec for spec in specs if spec.shape == "prompt-heavy" and spec.target not in balanced(specs)]
+    assert len(beyond) == 1
+    tokens = beyond[0].target * (beyond[0].input_tokens + beyond[0].output_tokens)
+    assert 1.2 * 16_000 <= tokens < 1.2 * 16_000 + beyond[0].input_tokens + beyond[0].output_tokens

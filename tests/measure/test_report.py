@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from measure.report import ConsoleProgress, levels_table, print_profile
+from measure.progress import LevelProgress
+from measure.report import ConsoleProgress, levels_table, print_profile, progress_line
 from measure.summary import summarise_level
 from planner.profile import LevelSummary, load_profile
 from tests.measure.build import level, request
@@ -54,3 +55,23 @@ def test_a_note_that_was_said_is_not_repeated_below_the_tables(capsys: pytest.Ca
     print_profile(noted, already_said=progress.said)
     said = capsys.readouterr().err
     assert (said.count("said early"), said.count("said late")) == (1, 1)
+
+
+def test_the_live_lines_hold_level_rates_power_and_time_left_within_80_columns() -> None:
+    shown = LevelProgress(
+        level="closed-output-heavy-8",
+        phase="warm-up",
+        elapsed_s=4.0,
+        max_s=10.0,
+        completed=10,
+        failed=2,
+        output_tokens_per_s=151.4,
+        last_ttft_s=0.1234,
+        run_left_s=130.4,
+        power_w=None,
+    )
+    first, second = progress_line(shown).plain.splitlines()
+    assert first == "  closed-output-heavy-8  warm-up, 4 of at most 10 s; 2:10 of the run left"
+    assert second == "    2.50 requests/s | TTFT 123 ms | 151 tokens/s | 2 failed | no power sensor"
+    assert max(len(first), len(second)) <= 80
+    assert "412 W" in progress_line(replace(shown, power_w=412.3)).plain
