@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import uvloop
@@ -70,7 +70,8 @@ class Figures:
     """One load, measured by one tool. `stated` figures are the tool's own, `imported` what `breakeven profile` makes
     of them.
 
-    `dispersion` is the server's account of the arrivals; `cpu_cores` includes the tool's start and end.
+    `server_late_ms` is how late the server wrote the first events by its own account, `dispersion` its account of the
+    arrivals; `cpu_cores` includes the tool's start and end.
     """
 
     load: str
@@ -84,6 +85,7 @@ class Figures:
     in_flight: float | None
     dispersion: float | None
     cpu_cores: float | None
+    server_late_ms: float | None = None
 
 
 def account(port: int, path: str = "/stats") -> dict[str, float]:
@@ -223,6 +225,7 @@ def own(load: str, case: Case, port: int, seconds: float) -> Figures:
         in_flight=row.in_flight,
         dispersion=row.dispersion,
         cpu_cores=row.client_cpu_frac,
+        server_late_ms=late_ms,
     )
 
 
@@ -235,8 +238,10 @@ def mock_rows(load: str, venvs: dict[str, Path], tokenizer: Path, seconds: float
         for tool, venv in venvs.items():
             account(port, "/reset")
             figures = foreign(tool, venv, f"http://127.0.0.1:{port}", "mock", load, case, tokenizer, seconds)
-            dispersion = account(port)["dispersion"] if case.rate_per_s else None
-            yield Figures(**(asdict(figures) | {"dispersion": dispersion}))
+            said = account(port)
+            dispersion = said["dispersion"] if case.rate_per_s else None
+            late_ms = said["late_first_sum_s"] / max(said["requests"], 1) * 1e3
+            yield replace(figures, dispersion=dispersion, server_late_ms=late_ms)
 
 
 @contextmanager
@@ -295,7 +300,7 @@ def own_on_engine(load: str, url: str, streams: int, seconds: float, folder: Pat
 
 def print_table(rows: list[Figures]) -> None:
     columns = ("load", "tool", "TTFT ms mean", "p99", "ITL ms mean", "p99", "req/s", "imported", "in flight",
-               "dispersion", "client cores")  # fmt: skip
+               "dispersion", "client cores", "server late ms")  # fmt: skip
     print("| " + " | ".join(columns) + " |")
     print("|---|---|" + "---:|" * (len(columns) - 2))
     for row in rows:

@@ -140,6 +140,7 @@ def _level(entry: Row) -> tuple[ToolLevel | None, list[str]]:
 
 
 def _requests(entry: Row) -> Iterator[ToolRequest]:
+    stopped = positive(entry, "scheduler_metrics", "request_end_time") or positive(entry, "end_time")
     for group, outcome in (("successful", "ok"), ("errored", "error"), ("incomplete", "cut")):
         for request in field(entry, "requests", group) or []:
             timings = field(request, "info", "timings") or field(request, "scheduler_info", "request_timings")
@@ -147,6 +148,8 @@ def _requests(entry: Row) -> Iterator[ToolRequest]:
                 next((x for name in names if (x := positive(timings, name) or positive(request, name))), None)
                 for names in _TIMES
             )
+            if end is None and outcome == "cut":
+                end = stopped  # 0.8 gives a request that it cut off no end
             if start is None or end is None or end < start:
                 continue
             yield ToolRequest(

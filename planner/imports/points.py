@@ -75,7 +75,7 @@ def fitted_points(entries: Sequence[LevelsOfShape]) -> tuple[list[LoadPoint], li
     process meets as many others as are in flight on average, so with itself it runs among their mean plus one; at a
     constant rate it is one of the mean: 2 requests/s of 4 s count as a closed loop of 9 or of 8.
     """
-    closed = [p for e in entries if e.level.mode == "closed" and (p := _point(e, e.level.target)) is not None]
+    closed = [p for e in entries if e.level.mode == "closed" and (p := _point(e, _held(e))) is not None]
     if len({round(p.concurrency, 1) for p in closed}) >= 2:
         return closed, []
     opened = [
@@ -85,6 +85,12 @@ def fitted_points(entries: Sequence[LevelsOfShape]) -> tuple[list[LoadPoint], li
         and (p := _point(e, e.concurrency + 1 if e.level.is_poisson else max(e.concurrency, 1.0))) is not None
     ]
     return [*closed, *opened], [OPEN_STANDS_IN] if opened else []
+
+
+def _held(entry: LevelsOfShape) -> float:
+    """What a closed loop held: its target, or less where the tool's pauses between requests left places free."""
+    target = entry.level.target
+    return min(max(entry.concurrency, 1.0), target) if entry.level.is_steady else target
 
 
 def _point(entry: LevelsOfShape, concurrency: float) -> LoadPoint | None:

@@ -40,12 +40,14 @@ class ToolRequest:
 class ToolLevel:
     """One load level. All latencies in seconds, by this project's definitions; `None` where the tool does not say.
 
-    `target` is requests in flight (closed) or offered per second (open). `poisson` marks random arrivals.
+    `target` is requests in flight (closed) or offered per second (open), `concurrency` the mean in flight. `is_steady`
+    says that the figures are from a window in which the load was held, and not from a whole run with ramp and drain.
     """
 
     mode: Mode
     target: float
     is_poisson: bool = False
+    is_steady: bool = False
     window_s: float | None = None
     concurrency: float | None = None
     requests_per_s: float | None = None
