@@ -57,6 +57,20 @@ OWN_BELIEFS = (
                 "sudden changes of rental prices, up or down; in the draws only",
             ),
             (
+                "machine_availability_frac",
+                Range(low=0.98, mid=0.995, high=0.999),
+                "1",
+                "a guess: providers promise 99.5 % for a single machine, and accelerators fail more often than others",
+                "share of the time that one machine serves; for availability, not for money",
+            ),
+            (
+                "api_availability_frac",
+                Range(low=0.99, mid=0.995, high=0.999),
+                "1",
+                "a guess: status pages of large providers show 99 % to 99.9 %, mostly without a promise",
+                "share of the time that an API serves; for availability, not for money",
+            ),
+            (
                 "exit_fte_months",
                 Range(low=0.0, mid=0.25, high=1.0),
                 "FTE-months",

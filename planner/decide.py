@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from planner.assumptions import gather_assumptions
+from planner.beside import matrix_of, too_often_down
 from planner.breakeven import VOLUME, BreakEven, Difference, break_even, search_volumes
 from planner.breakeven_views import BreakEvenViews, break_even_views
 from planner.capacity import CapacityCurve, Shortfall
@@ -135,6 +136,12 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
             results.append(mixed)
         elif pure is not None:
             excluded.append(_pointless(mixed, pure))
+    down = {out.id: out for out in too_often_down(inputs, options, results, assumptions)}
+    excluded += down.values()
+    results = [result for result in results if result.id not in down]
+    options = [option for option in options if option.id not in down]
+    apis = [option for option in apis if option.id not in down]
+    hosts = [option for option in hosts if option.id not in down]
     results.sort(key=rank)
     cheapest_api = next((result for result in results if result.kind is OptionKind.API), None)
     if cheapest_api is not None:
@@ -203,6 +210,7 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
         price_lock=inputs.price_lock,
         break_even_views=views,
     )
+    plan = replace(plan, matrix=matrix_of(inputs, options, results, assumptions, plan.risk, volume))
     return replace(plan, verdict=make_verdict(plan))
 
 

@@ -89,6 +89,7 @@ def verdict_document(plan: Plan) -> dict[str, Any]:
         "questions": plan.questions,
         "break_even": plan.break_even and _break_even(plan.break_even),
         "break_even_views": plan.break_even_views and asdict(plan.break_even_views),
+        "matrix": [asdict(row) for row in plan.matrix],
         "sensitivity": [{**asdict(bar), "swing_usd_per_month": bar.swing_usd_per_month} for bar in plan.sensitivity],
         "risk": asdict(plan.risk),
         "audit": [asdict(_named(audit(plan, option))) for option in plan.options],

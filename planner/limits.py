@@ -27,6 +27,7 @@ _LIMITS: tuple[tuple[str, float, float], ...] = (
     ("_usd_per_mtok", 0.0, math.inf),
     ("_usd_per_year", 0.0, math.inf),
     ("_price_steps_per_year", 0.0, 12.0),
+    ("_availability_frac", 0.0, 1.0),
     ("tax_frac", 0.0, 1 - _TINY),
     ("newer_model_gain_frac_per_year", 0.0, 1 - _TINY),
     ("newer_model_every_months", 1.0, math.inf),

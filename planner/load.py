@@ -11,7 +11,7 @@ from planner.inputs import InputFile, PlanInputs
 from planner.presets import PREFIX, preset_workload
 from planner.profile import Profile, dump_profile, load_profile
 from planner.reference import reference_profile
-from planner.scenario import Demand, Scenario, load_scenario, scenario_file
+from planner.scenario import SELF_HOSTED, Demand, PassRate, Scenario, load_scenario, scenario_file
 from planner.traces import LogReport, check_bad_rows, read_log_with_all_bad_rows
 from planner.workload import WeekShape, Workload, flat_week, servegen_week, week_of
 from pricing.book import Book, open_book
@@ -20,6 +20,7 @@ from pricing.importers import ImportedOffers, read_quotes
 from pricing.layers import Layer, Note, OwnRate, PriceLayers, layered
 from pricing.load import load_licences
 from pricing.operations import default_assumptions
+from pricing.quality_files import read_results_csv
 from pricing.types import TokenKind
 
 REFERENCE = "reference:"
@@ -59,6 +60,7 @@ def read_inputs(scenario: Scenario, directory: Path, supplied: Supplied = NOTHIN
 
     Raises `InputError` and `PriceError`.
     """
+    scenario = _with_evaluations(scenario, directory)
     demand = scenario.workload
     log = supplied.logs.get(demand.log) or read_demand(demand, directory)
     check_bad_rows(Path(demand.log), log.report, demand.max_bad_rows)
@@ -75,7 +77,12 @@ def read_inputs(scenario: Scenario, directory: Path, supplied: Supplied = NOTHIN
     cards = [*(r.accelerator for r in rentals.values()), *(p.accelerator for p in purchases.values())]
     files = [InputFile(role="request log", path=demand.log, sha256=log.sha256)]
     files += [_profile_file(key, profiles[key], directory, supplied) for key in keys]
-    named = (("own prices", scenario.own_prices), ("price lock", scenario.price_lock), ("quotes", scenario.quotes))
+    named = (
+        ("evaluations", scenario.evaluations),
+        ("own prices", scenario.own_prices),
+        ("price lock", scenario.price_lock),
+        ("quotes", scenario.quotes),
+    )
     files += [_hashed(role, path, directory) for role, path in named if path]
     return PlanInputs(
         scenario=scenario,
@@ -153,6 +160,23 @@ def _book(scenario: Scenario, own: Path | None, lock: Path | None) -> Book:
         for rate in scenario.rates
     )
     return replace(book, resolve=layered(PriceLayers(rates=rates), book.resolve))
+
+
+def _with_evaluations(scenario: Scenario, directory: Path) -> Scenario:
+    """The scenario with the test results of its file; what `[quality]` states itself wins. Raises `InputError`."""
+    if scenario.evaluations is None:
+        return scenario
+    names = {*scenario.candidates.api, SELF_HOSTED}
+    found: dict[str, PassRate] = {}
+    for row in read_results_csv(directory / scenario.evaluations):
+        if row.model not in names:
+            continue
+        if row.model in found:
+            raise InputError(
+                f"{directory / scenario.evaluations} has more than one result of {row.model}; keep one suite"
+            )
+        found[row.model] = PassRate(passed=row.passed, total=row.total, suite=row.suite, source=row.source)
+    return replace(scenario, quality=found | scenario.quality)
 
 
 def _quoted(scenario: Scenario, directory: Path) -> ImportedOffers:

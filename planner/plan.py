@@ -8,6 +8,7 @@ from planner.breakeven_views import BreakEvenViews
 from planner.capacity import CapacityCurve, CapacityPlan
 from planner.compare import VolumeChart
 from planner.inputs import Excluded, InputFile
+from planner.matrix import MatrixRow
 from planner.options import Frame, Option, OptionKind
 from planner.profile import Profile
 from planner.ranges import Assumption
@@ -163,6 +164,7 @@ class Plan:
     verdict: Verdict
     price_lock: PriceLock | None = None
     break_even_views: BreakEvenViews | None = None
+    matrix: tuple[MatrixRow, ...] = ()
 
     def best(self, *kinds: OptionKind) -> OptionResult | None:
         """The cheapest option of the given kinds."""

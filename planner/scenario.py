@@ -249,12 +249,17 @@ class Requirements:
     """What takes an option out whatever it costs.
 
     `without_providers` names API providers and renters that may not be used. `min_pass_rate_frac` is held against
-    `[quality]`; an option is out only if its pass rate is below it at 95 % confidence.
+    `[quality]`; an option is out only if its pass rate is below it at 95 % confidence. With `regions` (beginnings of
+    region names) other machines are out, and API models unless `api_in_region` says that a contract keeps them there.
+    `availability_frac` takes out what serves its peak less of the time.
     """
 
     data: DataRule = DataRule.ANYWHERE
     without_providers: tuple[str, ...] = ()
     min_pass_rate_frac: Annotated[float, Field(ge=0, le=1)] | None = None
+    regions: tuple[str, ...] = ()
+    api_in_region: tuple[str, ...] = ()
+    availability_frac: Annotated[float, Field(gt=0, lt=1)] | None = None
     use: Use | None = None
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -291,6 +296,8 @@ class StatedRate:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
 
+Criterion = Literal["quality", "availability", "service level", "independence", "freedom to leave", "data stays"]
+
 SELF_HOSTED = "self-hosted"
 """The key under which `[quality]` gives the pass rate of the measured model."""
 
@@ -302,9 +309,10 @@ class Scenario:
     `rates` are prices of API models for this scenario alone.
     `own_prices` names a file with negotiated rates, discounts and commitments, `price_lock` one with the rates to plan
     with instead of those of the installed price library, `quotes` a CSV with machines of your own; see docs/prices.md.
-    `quality` gives pass rates by API model, or under "self-hosted" for the measured model.
-    `profile` is the measured replica (path relative to the scenario file, or "reference:NAME" for measurements that
-    others have published). `assumptions` replaces defaults by name.
+    `evaluations` names a CSV of test results (model, suite, passed, total) that adds to `quality`; `weights` score
+    what is not money (`planner.matrix`). `quality` gives pass rates by API model, or under "self-hosted" for the
+    measured model. `profile` is the measured replica (path relative to the scenario file, or "reference:NAME" for
+    measurements that others have published). `assumptions` replaces defaults by name.
     """
 
     schema_version: Literal[1]
@@ -323,6 +331,8 @@ class Scenario:
     sampling: Sampling = field(default_factory=Sampling)
     requirements: Requirements = field(default_factory=Requirements)
     quality: dict[str, PassRate] = field(default_factory=dict)
+    evaluations: str | None = None
+    weights: dict[Criterion, Annotated[float, Field(ge=0)]] = field(default_factory=dict)
     rates: tuple[StatedRate, ...] = ()
     assumptions: dict[str, FigureField] = field(default_factory=dict)
 

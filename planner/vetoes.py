@@ -58,6 +58,9 @@ def _api(inputs: PlanInputs, model: str) -> Iterator[str]:
             yield "data must stay on own machines"
         case DataRule.ON_PREMISES:
             yield "data must stay on premises"
+    required = inputs.scenario.requirements
+    if required.regions and model not in required.api_in_region:
+        yield f"nothing says that it keeps data in {', '.join(required.regions)} (requirements.api_in_region)"
     yield from _provider(inputs, model.partition("/")[0])
     yield from _poor(inputs, model)
 
@@ -65,6 +68,9 @@ def _api(inputs: PlanInputs, model: str) -> Iterator[str]:
 def _rent(inputs: PlanInputs, machine: Machine) -> Iterator[str]:
     if inputs.scenario.requirements.data is DataRule.ON_PREMISES:
         yield "data must stay on premises"
+    regions, where = inputs.scenario.requirements.regions, inputs.rentals[machine.offer].region
+    if regions and not where.lower().startswith(tuple(region.lower() for region in regions)):
+        yield f"it stands in {where or 'a region that its offer does not name'}, not in {', '.join(regions)}"
     yield from _provider(inputs, inputs.rentals[machine.offer].provider)
     yield from _model(inputs, machine)
 

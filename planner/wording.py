@@ -29,6 +29,8 @@ _LABELS = {
     "evaluation_usd_per_year": "evaluation (USD per year)",
     "fine_tuning_usd_per_year": "fine-tuning (USD per year)",
     "tax_frac": "tax rate",
+    "machine_availability_frac": "availability of one machine",
+    "api_availability_frac": "availability of an API",
     "api_price_steps_per_year": "sudden changes of API prices per year",
     "rental_price_steps_per_year": "sudden changes of rental prices per year",
     "newer_model_gain_frac_per_year": "yearly gain of newer models",

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy_financial as npf
 import pytest
+import pyxirr
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from planner.finance import (
     monthly_rate,
     npv_usd,
     payback_month,
+    payback_months,
 )
 
 amounts = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=60)
@@ -105,3 +107,30 @@ def test_mirr_is_that_of_numpy_financial(outlay: float, savings: list[float], ra
 def test_mirr_needs_both_sides() -> None:
     assert mirr_frac_per_month([100.0, 10.0], 0.01) is None
     assert mirr_frac_per_month([0.0, -10.0], 0.01) is None
+
+
+@given(st.floats(10.0, 1e5), one_outlay, rates)
+def test_the_formulas_are_those_of_pyxirr(outlay: float, savings: list[float], rate: float) -> None:
+    schedule = [outlay] + [-saving for saving in savings]
+    gains = [-value for value in schedule]
+    assert float(npv_usd(schedule, rate)) == pytest.approx(-pyxirr.npv(rate, gains), rel=1e-9, abs=1e-9 * sum(savings))
+    assert mirr_frac_per_month(schedule, rate) == pytest.approx(pyxirr.mirr(gains, rate, rate), rel=1e-9, abs=1e-12)
+    found = irr_frac_per_month(schedule)
+    if found is not None and -0.05 < found < 1.0:
+        assert found == pytest.approx(pyxirr.irr(gains), rel=1e-9, abs=1e-9)
+
+
+def test_an_irr_with_two_answers_is_refused_where_libraries_pick_one() -> None:
+    """[-100, 230, -132] is 0 at 10 % and at 20 %: one library says the first, the other the second."""
+    assert irr_frac_per_month([100.0, -230.0, 132.0]) is None
+    picked = sorted((npf.irr([-100.0, 230.0, -132.0]), pyxirr.irr([-100.0, 230.0, -132.0])))
+    assert picked == pytest.approx([0.1, 0.2])
+
+
+@given(st.lists(one_outlay.map(lambda s: [100.0] + [-x for x in s][:12]), min_size=1, max_size=8))
+def test_many_paybacks_at_once_equal_one_by_one(schedules: list[list[float]]) -> None:
+    width = max(len(schedule) for schedule in schedules)
+    padded = [schedule + [0.0] * (width - len(schedule)) for schedule in schedules]
+    alone = [payback_month(schedule) for schedule in padded]
+    together = payback_months(np.array(padded))
+    assert [None if np.isnan(month) else month for month in together.tolist()] == pytest.approx(alone)
