@@ -127,7 +127,7 @@ def test_an_irr_with_two_answers_is_refused_where_libraries_pick_one() -> None:
     assert picked == pytest.approx([0.1, 0.2])
 
 
-@given(st.lists(one_outlay.map(lambda s: [100.0] + [-x for x in s][:12]), min_size=1, max_size=8))
+@given(st.lists(one_outlay.map(lambda s: [100.0, *[-x for x in s][:12]]), min_size=1, max_size=8))
 def test_many_paybacks_at_once_equal_one_by_one(schedules: list[list[float]]) -> None:
     width = max(len(schedule) for schedule in schedules)
     padded = [schedule + [0.0] * (width - len(schedule)) for schedule in schedules]

@@ -20,7 +20,9 @@ def plan_with(directory: Path, extra: str, profile: Profile = ONE_AT_A_TIME) -> 
 
 
 def out(plan: Plan) -> dict[str, str]:
-    return {excluded.id: excluded.reason for excluded in plan.excluded if excluded.kind not in ("hybrid", "staged")}
+    return {
+        excluded.id: excluded.reason for excluded in plan.excluded if excluded.kind not in ("hybrid", "staged", "mix")
+    }
 
 
 def test_without_requirements_nothing_is_out(tmp_path: Path) -> None:
