@@ -54,6 +54,8 @@ def cut_replay(workload: Workload, planned: PlannedReplay, *, context_tokens: in
     An output longer than half the context is shortened to that, then the prompt until both fit; a request of no output
     asks for one token. Raises `InputError` when fewer than two requests are in the stretch.
     """
+    if not 0 < planned.speed_up < float("inf"):
+        raise InputError(f"a log cannot be replayed {planned.speed_up} times as fast; give a number above 0")
     count = int(np.searchsorted(workload.arrival_s, planned.duration_s * planned.speed_up, side="left"))
     if count < 2:
         raise InputError(

@@ -64,6 +64,12 @@ def test_too_short_a_stretch_says_what_would_help() -> None:
         cut_replay(log([0, 50], [(5, 5)] * 2), PLANNED, context_tokens=None)
 
 
+@pytest.mark.parametrize("speed_up", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_speed_that_is_none_is_refused(speed_up: float) -> None:
+    with pytest.raises(InputError, match="times as fast; give a number above 0"):
+        cut_replay(log([0, 1], [(5, 5)] * 2), replace(PLANNED, speed_up=speed_up), context_tokens=None)
+
+
 @pytest.mark.parametrize("min_tokens", [False, True])
 @pytest.mark.parametrize("api", Api)
 def test_requests_are_what_the_server_would_read(api: Api, *, min_tokens: bool) -> None:
