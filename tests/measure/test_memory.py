@@ -61,15 +61,15 @@ def test_windowed_layers_are_probed_beyond_their_window(tmp_path: Path) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize(("name", "layers"), [("Llama-3.2-1B", 4), ("Gemma-3-1B", 12)])
+@pytest.mark.parametrize(("name", "layers"), [("Llama-3.2-1B", 4), ("Gemma-3-1B", 24)])
 def test_the_real_engine_takes_what_file_and_arithmetic_say(name: str, layers: int, tmp_path: Path) -> None:
     small = {"layers": layers, "hidden": 512, "feed_forward": 512, "vocabulary": 2048}
     architecture = replace(find_architecture(name), **small)  # type: ignore[arg-type]
     path = tmp_path / "model.gguf"
     write_synthetic_gguf(path, architecture, Quant.Q8_0, seed=0)
-    options = EngineOptions(model=path, slots=4, context_tokens=4096)
+    options = EngineOptions(model=path, slots=4, context_tokens=8192)
     with embedded_engine(options, tmp_path) as engine:
-        largest = read_memory(engine.process.pid, path, 4 * 4096)
+        largest = read_memory(engine.process.pid, path, 4 * 8192)
     assert largest is not None
     assert largest.model_file_bytes == pytest.approx(path.stat().st_size, rel=0.03)
     parts = explain_memory([largest, *probe_contexts(options, tmp_path)])

@@ -1,21 +1,15 @@
 """A controlled share of prompts that a prefix cache can answer, and what the server says it answered."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import orjson
 import pytest
 
-from measure.architectures import find_architecture
 from measure.endpoint import Api, Dialect, Endpoint
 from measure.prompts import NonceSource, build_prompts
-from measure.quant import Quant
-from measure.records import PlannedRate, PromptFit, Shape
-from measure.session import run_measurement
+from measure.records import PromptFit
 from measure.summary import cache_notes, summarise_level
-from measure.synthetic import write_synthetic_gguf
 from tests.measure.build import level, request
-from tests.measure.test_session import PLAN, Watcher, target
 
 ENDPOINT = Endpoint(host="127.0.0.1", port=8000, is_tls=False, base_path="/v1")
 DIALECT = Dialect(api=Api.COMPLETIONS, model="m", cache_prompt_field=True)
@@ -67,16 +61,3 @@ def test_a_level_says_its_hit_rate() -> None:
         "open-x: the server took 50.0% of the prompt tokens from a cache, unasked"
     ]
     assert cache_notes([unasked], [replace(summary, cached_input_frac=0.01)]) == []
-
-
-@pytest.mark.engine
-def test_a_real_engine_reports_the_share_that_was_asked_for(tmp_path: Path) -> None:
-    model = tmp_path / "tiny.gguf"
-    write_synthetic_gguf(model, find_architecture("Tiny-1M"), Quant.Q8_0, seed=0)
-    shape = Shape(name="given", input_tokens=400, output_tokens=4)
-    rates = tuple(PlannedRate(shape=shape, rate_per_s=25.0, prefix_share=share) for share in (0.0, 0.5))
-    plan = replace(PLAN, levels=PLAN.levels[::2], longest_input_tokens=None, level_s=2.0, rates=rates)
-    profile = run_measurement(target(model), plan, tmp_path / "run", seed=1, progress=Watcher())
-    plain, shared = (summary for summary in profile.levels if summary.mode == "open")
-    assert plain.cached_input_frac == 0
-    assert shared.cached_input_frac == pytest.approx(0.5, abs=0.05)
