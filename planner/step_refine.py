@@ -34,8 +34,9 @@ TTFT_SHARE = 0.25
 """Weight of a TTFT beside a TPOT: means over few requests of what queueing makes uneven."""
 SMALLEST_FRAC = 0.02
 """A coefficient that the linear fit left at 0 starts at this share of the base time."""
-REQUESTS_PER_STREAM = 12
-"""Simulated requests of a level, so that the start does not dominate its means."""
+REQUESTS_PER_STREAM, MIN_REQUESTS_PER_STREAM, REQUESTS = 12, 4, 1500
+"""Simulated requests of a level: enough that the start does not dominate its means, fewer a stream where they are many,
+so that a sweep up to 512 streams is refined in seconds."""
 _RESEND_S = 1e-4
 
 
@@ -66,7 +67,7 @@ class SimulatedLevel:
 def simulate_level(step_time: StepTime, limits: EngineLimits, level: ClosedLevel) -> SimulatedLevel:
     """The level's means in the simulator without its first requests, one a stream: the measurement's warm-up."""
     n = level.concurrency
-    wanted = n * REQUESTS_PER_STREAM
+    wanted = n * max(MIN_REQUESTS_PER_STREAM, min(REQUESTS_PER_STREAM, REQUESTS // n))
     prompt = np.resize(level.input_tokens, wanted)
     output = np.resize(level.output_tokens, wanted)
     result = simulate_closed_loop(
