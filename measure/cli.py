@@ -15,6 +15,7 @@ import typer
 import measure.commands
 import measure.demo
 import measure.profile_commands
+import planner.backtest_commands
 import planner.plan_commands
 import planner.workload_commands
 import pricing.commands
@@ -51,6 +52,7 @@ for room in (
     planner.workload_commands,
     pricing.commands,
     planner.plan_commands,
+    planner.backtest_commands,
 ):
     room.register(app)
 

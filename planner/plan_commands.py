@@ -36,7 +36,7 @@ def plan(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print verdict.json to stdout.")] = False,
 ) -> None:
-    """Compare API, rent and ownership for a scenario and write verdict.json, costs.csv, assumptions.csv, report.html.
+    """Compare API, rent and ownership for a scenario and write report.html, plan.xlsx and CSV files.
 
     Example: breakeven plan examples/scenario.toml --out plan
     """

@@ -254,7 +254,7 @@ def _write_notes(book: Book, plan: Plan, cells: BreakEvenCells | None) -> None:
     notes = [
         f"Made by breakeven {VERSION}. The same scenario, files and prices give this file byte for byte.",
         "Blue on yellow is an input. Black is a formula: it carries the planner's value and follows the inputs.",
-        "Not recomputed: capacity (simulated), the tornado, the draws, and the size of mixes, which was the cheapest "
+        "Not recomputed: capacity and overflow (simulated), tornado, draws, and the size of mixes, the cheapest "
         "for the inputs as planned and can be changed on Schedule.",
         "Cash is money in the month it moves; P&L is cost in the month that bears it; over the life both are equal.",
         "Levelised: the constant month-end payment as dear as the cash, at the rate on Inputs.",

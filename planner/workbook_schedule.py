@@ -467,10 +467,13 @@ class ScheduleSheet:
             spill = f"({rate}*{self.week.weights}-{stairs.held_by(replicas)}*{inputs['throughput_ratio']})"
             return f"SUMPRODUCT(({spill}>0)*{spill}*{self.week.hours})/{HOURS_PER_WEEK:.0f}/{rate}"
 
+        simulated = bool(host.curve.spill)
         overflow = self._line(
-            *(option.id, "share of the requests that goes to the API", "quantity", "1", ""),
-            above,
+            *(option.id, "share of the requests that goes to the API", "quantity", "1"),
+            "simulated, not recomputed: change it by hand" if simulated else "what exceeds the machines in each hour",
+            None if simulated else above,
             self._from_month_1(share),
+            Look.INPUT if simulated else Look.NUMBER,
         )
         rate = requests_per_s(self.mid, frame)[0]
         requests = self._line(
