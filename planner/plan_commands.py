@@ -15,6 +15,7 @@ from planner.errors import InputError
 from planner.export import REPORT_FILE, VERDICT_FILE, verdict_document, write_plan
 from planner.load import load_inputs
 from planner.plan import Plan
+from planner.report_pdf import print_pdf
 from planner.scenario import scenario_file
 from planner.wording import describe, figure_text, usd
 
@@ -34,6 +35,7 @@ def plan(
     explain: Annotated[
         str | None, typer.Option(help="Unfold the cost of one option, named by a part of its id, to lines and sources.")
     ] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also print the report to report.pdf, with Chromium.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print verdict.json to stdout.")] = False,
 ) -> None:
     """Compare API, rent and ownership for a scenario and write report.html, plan.xlsx and CSV files.
@@ -45,6 +47,8 @@ def plan(
     directory = out_directory or scenario_file(scenario).parent / PLAN_DIRECTORY
     refuse_another_plan(made, directory)
     write_plan(made, directory)
+    if pdf:
+        log.print(print_pdf(directory / REPORT_FILE)[1], markup=False)
     if as_json:
         emit_json(verdict_document(made))
     elif unfolded is not None:

@@ -263,7 +263,7 @@ def _write_notes(book: Book, plan: Plan, cells: BreakEvenCells | None) -> None:
             if committed
             else []
         ),
-        *([] if cells or committed else ["Break-even needs an API model and a self-hosted option; one is missing."]),
+        *([] if cells or committed else ["No break-even: a side has no option, or lines of the schedule are values."]),
         plan.verdict.headline,
         plan.verdict.paragraph,
         *plan.verdict.cautions,

@@ -15,14 +15,14 @@ from xlsxwriter.utility import xl_rowcol_to_cell
 
 from planner.breakeven import VOLUME, search_volumes
 from planner.compare import difference_of
-from planner.cost import levelised_cost_usd_per_month
+from planner.cost import ledger, levelised_cost_usd_per_month
 from planner.draws import Draws, each_at
-from planner.options import ApiOption, OwnOption, RentOption, rules_for
+from planner.options import ApiOption, Option, OwnOption, RentOption, rules_for
 from planner.plan import Plan
 from planner.units import HOURS_PER_MONTH, HOURS_PER_WEEK, MONTHS_PER_YEAR, SECONDS_PER_DAY, WATTS_PER_KILOWATT
 from planner.workbook_cells import Book, Look, Sheet
 from planner.workbook_inputs import Inputs, Staircase, WeekCells
-from planner.workbook_schedule import Block, ScheduleSheet
+from planner.workbook_schedule import Block, ScheduleSheet, has_no_formula
 from pricing.types import Term
 
 Array = NDArray[np.floating[Any]]
@@ -56,7 +56,7 @@ def write_break_even(
     schedule: ScheduleSheet,
     levelised: dict[str, str],
 ) -> BreakEvenCells | None:
-    """The sheet, or `None` where one side has no option or a commitment makes the bill no multiple of the traffic.
+    """The sheet, or `None` where one side has no option, or a commitment or value lines stand in the way.
 
     `levelised` refers to each option's USD per month at the planned volume.
     """
@@ -64,6 +64,9 @@ def write_break_even(
     apis = [option for option in options if isinstance(option, ApiOption)]
     hosts = [block for block in schedule.blocks if isinstance(block.option, RentOption | OwnOption)]
     if not apis or not hosts or any(api.promises is not None for api in apis):
+        return None
+    pure: list[Option] = [*apis, *(block.option for block in hosts)]
+    if any(has_no_formula(entry) for option in pure for entry in ledger(option, plan.frame, mid)):
         return None
     writer = _Writer(book, plan, mid, inputs, week, stairs, schedule)
     return writer.write(hosts, apis, levelised)
@@ -237,14 +240,16 @@ class _Writer:
         schedule, shared = self.schedule, self.schedule.shared
         discount = schedule.months(shared.discount, 1, self.horizon)
         assert block.staff_cost is not None
-        staff = f"SUMPRODUCT({discount}*{schedule.months(block.staff_cost, 1, self.horizon)})"
-        per_day = f"/{SECONDS_PER_DAY:.0f}/{self.inputs['throughput_ratio']}"
+        every_month = schedule.months(shared.discount, 0, self.horizon)
+        service = (schedule.months(block.staff_cost + below, 0, self.horizon) for below in range(3))  # see `_staff`
+        staff = f"SUMPRODUCT({every_month}*({'+'.join(service)}))"
+        per_day = f"/{SECONDS_PER_DAY:.0f}"
         host = block.option
         assert isinstance(host, RentOption | OwnOption)
         stairs = self.stairs[host.id]
         rules = rules_for(host, self.plan.frame.rules)
         stays = isinstance(host, OwnOption) or host.offer.term is Term.RESERVED
-        growth = schedule.months(shared.peak_growth if stays else shared.growth, 1, self.horizon)
+        growth = schedule.months(shared.peak_load_per_rate if stays else shared.load_per_rate, 1, self.horizon)
         if isinstance(host, RentOption):
             assert block.rent_price is not None
             price, busy = self._rented(host, block.rent_price), None
@@ -286,6 +291,7 @@ class _Writer:
         )
         months, discount = (schedule.months(row, 0, horizon) for row in (shared.months, shared.discount))
         resale, network = inputs["resale_frac_of_book_value"], inputs["network_frac_of_hardware"]
+        installed = inputs["installation_frac_of_hardware"]
 
         def pv(m: int) -> str:
             return f"Schedule!{schedule.cell(shared.discount, m)}"
@@ -294,7 +300,7 @@ class _Writer:
             since, age = f"({months}-{b})", f"MOD({horizon - b},{life})"
             book = f"({price}-{price}*(1-{residual})/{life}*{age})"
             return (
-                f"SUMPRODUCT({discount}*(MOD({since},{life})=0)*(({since}>=0)*({months}<{horizon})*{price}*(1+{network})"
+                f"SUMPRODUCT({discount}*(MOD({since},{life})=0)*(({since}>=0)*({months}<{horizon})*{price}*(1+{network}+{installed})"
                 f"-({since}>0)*{residual}*{price}))-{pv(horizon)}*({age}>0)*{resale}*{book}"
                 if b < horizon
                 else "0"
@@ -322,15 +328,14 @@ class _Writer:
             np.append(0.0, cohorts[:-1] - cohorts[1:]) + at * fixed_usd,
         )
         per_request = f"{stairs.busy_s_per_request}/INT({stairs.per_machine})/{SECONDS_PER_DAY:.0f}"
-        ratio = inputs["throughput_ratio"]
         watts = mid[f"{host.id}/loaded_w"] - mid[f"{host.id}/idle_w"]
         machines = host.curve.busy_s_per_request / int(mid[f"{host.id}/replicas_per_machine"]) / SECONDS_PER_DAY
         busy = self._weight_row(
             f"busy power of one request a day: {host.id}",
             lambda m: (
-                f"{pv(m)}*Schedule!{schedule.cell(shared.growth, m)}/{ratio}*{per_request}*({loaded}-{idle}){power}"
+                f"{pv(m)}*Schedule!{schedule.cell(shared.load_per_rate, m)}*{per_request}*({loaded}-{idle}){power}"
             ),
-            at * schedule.values[shared.growth] / mid["throughput_ratio"] * machines * watts * usd_per_w,
+            at * schedule.values[shared.load_per_rate] * machines * watts * usd_per_w,
         )
         return machine, busy
 
@@ -352,7 +357,8 @@ def _cohort_values(host: OwnOption, mid: dict[str, float], discount: Array, hori
     for begin in range(horizon):
         for month in range(begin, horizon + 1):
             if (month - begin) % life == 0:
-                values[begin] += discount[month] * price * (1 + mid["network_frac_of_hardware"]) * (month < horizon)
+                around = mid["network_frac_of_hardware"] + mid["installation_frac_of_hardware"]
+                values[begin] += discount[month] * price * (1 + around) * (month < horizon)
                 values[begin] -= discount[month] * residual * price * (month > begin)
         if age := (horizon - begin) % life:
             book = price - price * (1 - residual) / life * age

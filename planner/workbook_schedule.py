@@ -23,7 +23,7 @@ from planner.options import (
     StagedOption,
     rules_for,
 )
-from planner.paths import requests_per_s
+from planner.paths import newer_model_factor, requests_per_s, throughput_ratio
 from planner.plan import Plan
 from planner.schedule import Entry, cash_usd, period_start, pnl_usd
 from planner.units import (
@@ -57,8 +57,8 @@ class Shared:
     rent_drift: int
     discount: int
     load: int
-    growth: int
-    peak_growth: int
+    load_per_rate: int
+    peak_load_per_rate: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +73,9 @@ class Block:
     life: str | None = None
 
 
+_SET_UP, _TAKE_DOWN = "setting up the service", "taking the service down"
 _VALUES_ONLY = ("storage", "egress", "fine-tuning", "evaluation", "migration", "tax")
-_VALUE_ITEMS = ("taking the service down",)
+_SPOT = "replaced while taken away"
 
 
 class ScheduleSheet:
@@ -139,11 +140,6 @@ class ScheduleSheet:
             lambda m: f"(1+{inputs['growth_frac_per_month']})^({self.cell(months, m)}-1)",
             self._from_month_1(growth ** (count[1:] - 1)),
         )
-        peak = self._line(
-            *("shared", "highest so far", "", "1", "machines owned or reserved stay"),
-            lambda m: f"MAX(1,{self.cell(index, m)})",
-            self._from_month_1(np.maximum(1.0, growth ** (count[1:] - 1))),
-        )
         mean = requests_per_s(self.mid, self.plan.frame)[0]
         rate = self._line(
             *("shared", "mean request rate", "", "1/s", "requests_per_day"),
@@ -155,18 +151,45 @@ class ScheduleSheet:
             lambda m: f"{self.cell(rate, m)}*{SECONDS_PER_DAY:.0f}*{HOURS_PER_MONTH:.0f}/24",
             self._from_month_1(mean * SECONDS_PER_DAY * DAYS_PER_MONTH),
         )
-        load, ratio = rate, self.mid.values.get("throughput_ratio")
-        if ratio is not None:
-            load = self._line(
-                *("shared", "rate over throughput_ratio", "", "1/s", "throughput_ratio"),
-                lambda m: f"{self.cell(rate, m)}/{inputs['throughput_ratio']}",
-                self._from_month_1(mean / float(ratio[0])),
-            )
+        gain, every = "newer_model_gain_frac_per_year", "newer_model_every_months"
+        newer = newer_model_factor(self.mid, self.plan.frame)[0]
+
+        def switched(m: int) -> str:
+            step = f"MAX(ROUND({inputs[every]},0),1)"
+            return f"(1-{inputs[gain]})^(INT(({self.cell(months, m)}-1)/{step})*{step}/{MONTHS_PER_YEAR})"
+
+        factor = self._line(
+            *("shared", "cost of the same work with newer models", "", "1", f"{gain}, {every}"),
+            switched,
+            self._from_month_1(newer),
+        )
+        over = f"/{inputs['throughput_ratio']}" if "throughput_ratio" in inputs.values else ""
+        ratio = float(self.mid.values["throughput_ratio"][0]) if over else 1.0
+        per_rate = growth ** (count[1:] - 1) * newer / ratio
+        load_per_rate = self._line(
+            *("shared", "load of one's own machines per request/s of the first month", "", "1", "throughput_ratio"),
+            lambda m: f"{self.cell(index, m)}*{self.cell(factor, m)}{over}",
+            self._from_month_1(per_rate),
+        )
+        peak = self._line(
+            *("shared", "highest so far", "", "1", "machines owned or reserved stay"),
+            lambda m: (
+                self.cell(load_per_rate, m)
+                if m == 1
+                else f"MAX({self.cell(self._row, m - 1)},{self.cell(load_per_rate, m)})"
+            ),
+            self._from_month_1(np.maximum.accumulate(per_rate)),
+        )
+        load = self._line(
+            *("shared", "load of one's own machines", "", "1/s", "requests_per_day, throughput_ratio"),
+            lambda m: f"{self.cell(rate, m)}*{self.cell(factor, m)}{over}",
+            self._from_month_1(mean * newer / ratio),
+        )
         api_name, rent_name = "api_price_drift_frac_per_year", "rental_price_drift_frac_per_year"
         api = self._line(
             *("shared", "API prices over announced ones", "", "1", api_name),
-            drift(api_name),
-            self._from_month_1(drifted(api_name)[1:]),
+            lambda m: f"{drift(api_name)(m)}*{self.cell(factor, m)}",
+            self._from_month_1(drifted(api_name)[1:] * newer),
         )
         rent = self._line(
             *("shared", "rental prices over today's", "", "1", rent_name),
@@ -188,8 +211,8 @@ class ScheduleSheet:
             rent_drift=rent,
             discount=discount,
             load=load,
-            growth=index,
-            peak_growth=peak,
+            load_per_rate=load_per_rate,
+            peak_load_per_rate=peak,
         )
 
     def _block(self, option: Option) -> Block:
@@ -213,7 +236,7 @@ class ScheduleSheet:
             case StagedOption():
                 self._staged(option, entries)
         known = () if self._cash else entries
-        self._as_values(option.id, known or [entry for entry in entries if _has_no_formula(entry)])
+        self._as_values(option.id, known or [entry for entry in entries if has_no_formula(entry)])
         cash = self._total(option.id, "cash", self._cash, cash_usd(entries)[0])
         pnl = self._total(option.id, "P&L", self._pnl, pnl_usd(entries)[0])
         return Block(option=option, cash=cash, pnl=pnl, **extra)
@@ -288,7 +311,7 @@ class ScheduleSheet:
             rent.cash_usd[0],
         )
         if term := offer.min_term_months:
-            owed = next((entry for entry in entries if entry.category == "exit"), None)
+            owed = next((e for e in entries if e.category == "exit" and e.item != _TAKE_DOWN), None)
             last, span = self.horizon, self.months(quantity, 1, self.horizon)
             self._money(
                 *(option_id, f"rest of the term of {term} months", "cash and P&L", rent.basis),
@@ -308,7 +331,31 @@ class ScheduleSheet:
             on = f"*{self.cell(serving, m)}" if serving is not None else ""
             return f"{inputs['staff_fte']}*{inputs['staff_usd_per_fte_year']}/{MONTHS_PER_YEAR}{on}"
 
-        return self._money(option_id, "staff", "cash and P&L", staff.basis, usd, staff.cash_usd[0])
+        row = self._money(option_id, "staff", "cash and P&L", staff.basis, usd, staff.cash_usd[0])
+        per_month = f"{inputs['staff_usd_per_fte_year']}/{MONTHS_PER_YEAR}"
+        nothing = np.zeros(self.horizon + 1)
+        begin = next((e for e in entries if e.item == _SET_UP), None)
+        end = next((e for e in entries if e.item == _TAKE_DOWN), None)
+
+        def begins(m: int) -> str:
+            effort = f"{inputs['migration_fte_months']}*{per_month}"
+            if serving is None:
+                return effort if m == 0 else "0"
+            before = "0" if m == 0 else self.cell(serving, m)
+            return "0" if m == self.horizon else f"({self.cell(serving, m + 1)}-{before})*{effort}"
+
+        self._money(
+            *(option_id, _SET_UP, "cash and P&L", "migration_fte_months"),
+            begins,
+            begin.cash_usd[0] if begin else nothing,
+            from_month=0,
+        )
+        self._money(
+            *(option_id, _TAKE_DOWN, "cash and P&L", "exit_fte_months"),
+            lambda m: f"{inputs['exit_fte_months']}*{per_month}" if m == self.horizon else "0",
+            end.cash_usd[0] if end else nothing,
+        )
+        return row
 
     def _own(
         self,
@@ -365,7 +412,10 @@ class ScheduleSheet:
         )
         share = inputs["network_frac_of_hardware"]
         network = _Asset(f"network for {host.offer.name}", f"({name['price_usd']}*{share})", "0", "0")
-        for asset in (hardware, network):
+        share = inputs["installation_frac_of_hardware"]
+        installed = _Asset(f"installation of {host.offer.name}", f"({name['price_usd']}*{share})", "0", "0")
+        is_installed = any(entry.item == installed.name for entry in entries)
+        for asset in (hardware, network, *((installed,) if is_installed else ())):
             self._asset(option_id, asset, entries, machines, joining, bought, life)
         power, space, support = (_entry(entries, category) for category in ("power", "colocation", "support"))
         idle, loaded, colocation = name["idle_w"], name["loaded_w"], inputs["colocation_usd_per_kw_month"]
@@ -452,7 +502,7 @@ class ScheduleSheet:
 
     def _hybrid(self, option: HybridOption, entries: Sequence[Entry]) -> None:
         host, stairs, shared = option.host, self.stairs[option.host.id], self.shared
-        frame, inputs = self.plan.frame, self.inputs
+        frame = self.plan.frame
         count = self._parameter(option.id, "machines of the base", "machines", option.machines)
         machines = self._line(
             *(option.id, "machines in service", "quantity", "machines", "the cheapest number at the mid of all inputs"),
@@ -463,9 +513,9 @@ class ScheduleSheet:
         share = base_and_overflow(option, frame, self.mid)[0]
 
         def above(m: int) -> str:
-            rate = self.cell(shared.rate, m)
-            spill = f"({rate}*{self.week.weights}-{stairs.held_by(replicas)}*{inputs['throughput_ratio']})"
-            return f"SUMPRODUCT(({spill}>0)*{spill}*{self.week.hours})/{HOURS_PER_WEEK:.0f}/{rate}"
+            load = self.cell(shared.load, m)
+            spill = f"({load}*{self.week.weights}-{stairs.held_by(replicas)})"
+            return f"SUMPRODUCT(({spill}>0)*{spill}*{self.week.hours})/{HOURS_PER_WEEK:.0f}/{load}"
 
         simulated = bool(host.curve.spill)
         overflow = self._line(
@@ -484,7 +534,7 @@ class ScheduleSheet:
         if isinstance(host, RentOption):
             self._rent(option.id, host, entries, None, machines)
         else:
-            ratio = float(self.mid.values["throughput_ratio"][0])
+            ratio = throughput_ratio(self.mid, frame)[0]
             load = self._line(
                 *(option.id, "load of the machines", "quantity", "1/s", "throughput_ratio"),
                 lambda m: f"{self.cell(shared.load, m)}*(1-{self.cell(overflow, m)})",
@@ -595,9 +645,10 @@ class _Asset:
     resale: str
 
 
-def _has_no_formula(entry: Entry) -> bool:
+def has_no_formula(entry: Entry) -> bool:
     """Lines that most scenarios do not have, or that are paid once: written as values beside those with formulas."""
-    return entry.category in _VALUES_ONLY or entry.item.startswith("installation of ") or entry.item in _VALUE_ITEMS
+    listed = entry.category in _VALUES_ONLY and entry.item != _SET_UP
+    return listed or entry.item.endswith(_SPOT)
 
 
 def _entry(entries: Sequence[Entry], category: str) -> Entry:
