@@ -3,7 +3,7 @@
 `size_fleets` is the slow part (it simulates); `make_plan` is fast enough to follow a slider. Both are pure.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from planner.assumptions import gather_assumptions
@@ -90,8 +90,14 @@ def size_fleets(inputs: PlanInputs) -> Curves:
     return curves
 
 
-def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
-    """Cost, rank and question every option. Raises `InputError` for assumptions that cannot be."""
+def make_plan(
+    inputs: PlanInputs, curves: Curves, on_ranked: Callable[[tuple[OptionResult, ...]], None] | None = None
+) -> Plan:
+    """Cost, rank and question every option. Raises `InputError` for assumptions that cannot be.
+
+    `on_ranked` is given the options in order of cost as soon as they are known, before break-even and risk are worked
+    out: what the headline says.
+    """
     scenario = inputs.scenario
     profile = _main_profile(inputs)
     posterior = posterior_ratios(profile, inputs.workload) if profile else ()
@@ -147,6 +153,8 @@ def make_plan(inputs: PlanInputs, curves: Curves) -> Plan:
     if cheapest_api is not None:
         rate = float(monthly_rate(mid.values["discount_rate_frac_per_year"][0]))
         results = [replace(r, investment=investment(r, cheapest_api, rate)) for r in results]
+    if on_ranked is not None:
+        on_ranked(tuple(results))
     found: BreakEven | None = None
     bars: tuple[TornadoBar, ...] = ()
     difference: Difference | None = None

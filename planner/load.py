@@ -1,6 +1,7 @@
 """Reading everything that a scenario names: the only IO of planning."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,11 @@ from pricing.quality_files import read_results_csv
 from pricing.types import TokenKind
 
 REFERENCE = "reference:"
+UPLOAD = "upload:"
+"""A file that was given to the dashboard is named with the beginning of its hash, `upload:1a2b3c4d5e6f:log.csv`;
+elsewhere it is the file of that name beside the scenario, and no other than the one with that hash."""
+
+_UPLOAD = re.compile(r"upload:([0-9a-f]{12}):([^/\\]+)")
 NO_QUOTES = ImportedOffers(rentals=(), purchases=(), refused=())
 
 _PRESET_REQUESTS = 10_000
@@ -115,7 +121,9 @@ def read_demand(demand: Demand, directory: Path) -> ReadLog:
         report = LogReport(format="preset", rows=drawn.requests, bad_rows=())
         return ReadLog(workload=drawn, report=report, sha256=hashlib.sha256(content).hexdigest())
     workload, report = read_log_with_all_bad_rows(
-        directory / name, columns={str(role): name for role, name in demand.columns.items()}, time_zone=demand.time_zone
+        located(name, directory),
+        columns={str(role): name for role, name in demand.columns.items()},
+        time_zone=demand.time_zone,
     )
     return ReadLog(workload=workload, report=report, sha256=_hashed("request log", name, directory).sha256)
 
@@ -124,11 +132,24 @@ def read_profile(key: str, directory: Path) -> Profile:
     """A profile file, or for "reference:NAME" one that somebody else's measurements give."""
     if key.startswith(REFERENCE):
         return reference_profile(key.removeprefix(REFERENCE))
-    return load_profile(directory / key)
+    return load_profile(located(key, directory))
+
+
+def located(name: str, directory: Path) -> Path:
+    """Where the file is that a scenario names. Raises `InputError` for an upload that is another file by now."""
+    if not name.startswith(UPLOAD):
+        return directory / name
+    found = _UPLOAD.fullmatch(name)
+    if found is None:
+        raise InputError(f"{name} names no upload; write `upload:HASH:NAME` with 12 digits of the file's sha256")
+    path = directory / found[2]
+    if path.is_file() and not hashlib.sha256(path.read_bytes()).hexdigest().startswith(found[1]):
+        raise InputError(f"{path} is not the file that {name} was: its content differs; put the right one there")
+    return path
 
 
 def _profile_file(key: str, profile: Profile, directory: Path, supplied: Supplied) -> InputFile:
-    if key.startswith(REFERENCE) or (key in supplied.profiles and not (directory / key).is_file()):
+    if key.startswith(REFERENCE) or (key in supplied.profiles and not located(key, directory).is_file()):
         return InputFile(role="profile", path=key, sha256=hashlib.sha256(dump_profile(profile)).hexdigest())
     return _hashed("profile", key, directory)
 
@@ -185,7 +206,7 @@ def _quoted(scenario: Scenario, directory: Path) -> ImportedOffers:
 
 def _hashed(role: str, path: str, directory: Path) -> InputFile:
     try:
-        content = (directory / path).read_bytes()
+        content = located(path, directory).read_bytes()
     except OSError as error:
         raise InputError(
             f"cannot read the {role} {directory / path}: {error.strerror}; correct it in the scenario"

@@ -1,6 +1,6 @@
 """The answer in words, made from the numbers of a plan and from nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from planner.breakeven import BreakEven
 from planner.cautions import cautions
@@ -40,11 +40,14 @@ def make_verdict(plan: Plan) -> Verdict:
         *_next_step(plan),
         *_quality(plan),
     ]
-    return Verdict(headline=_headline(plan), paragraph=" ".join(sentences), cautions=tuple(cautions(plan)))
+    return Verdict(headline=headline_of(plan.options), paragraph=" ".join(sentences), cautions=tuple(cautions(plan)))
 
 
-def _headline(plan: Plan) -> str:
-    best, api, host = plan.options[0], plan.best_api, plan.best_self_host
+def headline_of(options: Sequence[OptionResult]) -> str:
+    """The answer in one sentence; `options` ascend in levelised cost and are not empty."""
+    best = options[0]
+    api = next((option for option in options if option.kind is OptionKind.API), None)
+    host = next((option for option in options if option.kind in (OptionKind.RENT, OptionKind.OWN)), None)
     if api is None or host is None:
         return f"{describe(best)} is the cheapest option at {usd(best.levelised_usd_per_month)} a month."
     loser = _runner_up(best, api, host)

@@ -1,10 +1,12 @@
 """What stands around every page: the plan it shows, the inputs at the left, and what to see while a plan is made."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from planner.errors import BreakevenError
+from planner.load import UPLOAD
 from planner.pages.inputs import draw_inputs
-from planner.pages.link import UPLOAD, files_named
+from planner.pages.link import files_named
 from planner.pages.show import escape
 from planner.pages.state import Session, change, go_back, note_plan, session
 from planner.pages.uploads import MAX_LOG_MB, read_uploaded_log, read_uploaded_profile, shown
@@ -17,18 +19,24 @@ _AT_ONCE_S = 1.5
 _POLL_S = 0.4
 
 
-def open_plan() -> Plan:
-    """The plan of the open scenario, with the inputs at the left. Stops the page where there is none (yet)."""
+def open_plan(*, with_headline: bool = False) -> Plan:
+    """The plan of the open scenario, with the inputs at the left. Stops the page where there is none (yet).
+
+    `with_headline` draws the answer at the top, as soon as it is known and before the rest is.
+    """
     now = session()
     if now.error:
         st.error(escape(now.error), icon=":material/link_off:")
     _ask_for_uploads(now)
-    plan = _made(now)
+    top = st.empty() if with_headline else None
+    plan = _made(now, top)
+    if top is not None:
+        top.header(escape(plan.verdict.headline))
     draw_inputs(plan)
     return plan
 
 
-def _made(now: Session) -> Plan:
+def _made(now: Session, top: DeltaGenerator | None) -> Plan:
     key = plan_key(now.scenario, now.directory)
     found: Plan | None = shelf_of(now.scenario, now.shelf).plans.get(key)
     if found is not None:
@@ -39,6 +47,8 @@ def _made(now: Session) -> Plan:
             now.job.cancel()
         now.job = Job(now.scenario, now.directory, now.supplied, now.shelf)
     job = now.job
+    if top is not None and job.answered.wait(_AT_ONCE_S) and job.headline:
+        top.header(escape(job.headline))
     if not job.finished.wait(_AT_ONCE_S):
         _progress(job)
         st.stop()

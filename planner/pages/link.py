@@ -14,7 +14,7 @@ from typing import Any
 import tomli_w
 
 from planner.errors import InputError
-from planner.load import REFERENCE
+from planner.load import REFERENCE, UPLOAD
 from planner.presets import PREFIX
 from planner.scenario import Scenario, dump_scenario, parse_scenario
 
@@ -22,8 +22,6 @@ MAX_LINK_CHARACTERS = 4000
 """Names and values of the query string together; longer ones are cut by proxies and mail programs."""
 
 BASE = "base"
-UPLOAD = "upload:"
-"""A file that a person gave to one session is named so, with the beginning of its hash: `upload:1a2b3c4d5e6f:a.csv`."""
 
 _TABLES = ("workload", "slo", "fleet", "candidates", "sampling", "requirements", "assumptions")
 _IN_MEMORY = (PREFIX, REFERENCE, UPLOAD)

@@ -13,8 +13,7 @@ from io import BytesIO
 from pathlib import Path
 
 from planner.errors import InputError
-from planner.load import ReadLog
-from planner.pages.link import UPLOAD
+from planner.load import UPLOAD, ReadLog
 from planner.profile import Profile, load_profile
 from planner.traces import read_log_with_all_bad_rows
 

@@ -8,9 +8,7 @@ from planner.pages.show import chart, escape
 from planner.verdict import break_even_in_words
 from planner.wording import break_even_span, percent, usd
 
-plan = open_plan()
-
-st.header(escape(plan.verdict.headline))
+plan = open_plan(with_headline=True)
 
 best_api, best_host = plan.best_api, plan.best_self_host
 api, host, crossing, odds = st.columns(4)

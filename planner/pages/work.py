@@ -16,11 +16,12 @@ from planner.console import log
 from planner.decide import Curves, largest_rate_per_s, make_plan, size_fleets
 from planner.errors import BreakevenError
 from planner.inputs import PlanInputs
-from planner.load import ReadLog, Supplied, read_demand, read_inputs, read_profile
-from planner.pages.link import UPLOAD, files_named
-from planner.plan import Plan
+from planner.load import UPLOAD, ReadLog, Supplied, read_demand, read_inputs, read_profile
+from planner.pages.link import files_named
+from planner.plan import OptionResult, Plan
 from planner.profile import Profile
 from planner.scenario import Fleet, Requirements, Sampling, Scenario, Service, dump_scenario, figure
+from planner.verdict import headline_of
 
 T = TypeVar("T")
 
@@ -87,6 +88,8 @@ class Job:
         self.finished = threading.Event()
         self.plan: Plan | None = None
         self.error: BaseException | None = None
+        self.headline: str | None = None  # known before the rest
+        self.answered = threading.Event()
         self._wanted = True
         self._arguments = scenario, directory, supplied, own
         threading.Thread(target=self._work, name="plan", daemon=True).start()
@@ -101,14 +104,20 @@ class Job:
             raise Cancelled
         self.progress = Progress(step=step, done_frac=min(max(done_frac, 0.0), 1.0))
 
+    def _answer(self, options: tuple[OptionResult, ...]) -> None:
+        self.headline = headline_of(options) if options else None
+        self.tell("Working out break-even and risk", 0.9)
+        self.answered.set()
+
     def _work(self) -> None:
         try:
-            self.plan = make(*self._arguments, self.tell)
+            self.plan = make(*self._arguments, self.tell, self._answer)
         except Exception as error:  # nobody else would see it: the page that waits says what happened
             self.error = error
             if not isinstance(error, BreakevenError | ValueError | Cancelled):
                 log.print_exception()
         finally:
+            self.answered.set()
             self.finished.set()
 
 
@@ -128,6 +137,7 @@ def make(
     supplied: Supplied,
     own: Shelf,
     tell: Callable[[str, float], None],
+    on_ranked: Callable[[tuple[OptionResult, ...]], None] | None = None,
 ) -> Plan:
     """The plan of a scenario from what is kept and, where that is not enough, from the start."""
     shelf, stamps = shelf_of(scenario, own), _stamps(scenario, directory)
@@ -147,8 +157,8 @@ def make(
     curves: Curves | None = shelf.curves.get(sized)
     if curves is None:
         curves = shelf.curves.put(sized, size_fleets(inputs))
-    tell("Costing every option", 0.9)
-    return shelf.plans.put(key, make_plan(inputs, curves))
+    tell("Costing every option", 0.8)
+    return shelf.plans.put(key, make_plan(inputs, curves, on_ranked))
 
 
 def part_that_is_read(scenario: Scenario) -> Scenario:
