@@ -51,6 +51,7 @@ class Supplied:
 
     logs: Mapping[str, ReadLog] = field(default_factory=dict)
     profiles: Mapping[str, Profile] = field(default_factory=dict)
+    profile_sha256: Mapping[str, str] = field(default_factory=dict)  # of the bytes of those that are no file here
 
 
 NOTHING = Supplied()
@@ -149,7 +150,9 @@ def located(name: str, directory: Path) -> Path:
 
 
 def _profile_file(key: str, profile: Profile, directory: Path, supplied: Supplied) -> InputFile:
-    if key.startswith(REFERENCE) or (key in supplied.profiles and not located(key, directory).is_file()):
+    if key in supplied.profile_sha256:
+        return InputFile(role="profile", path=key, sha256=supplied.profile_sha256[key])
+    if key.startswith(REFERENCE):
         return InputFile(role="profile", path=key, sha256=hashlib.sha256(dump_profile(profile)).hexdigest())
     return _hashed("profile", key, directory)
 

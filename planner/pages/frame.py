@@ -105,7 +105,7 @@ def _ask_for_uploads(now: Session) -> None:
             else:
                 called, profile = read_uploaded_profile(given.name, given.getvalue())
                 if _same(called, name):
-                    now.add_profile(name, profile)
+                    now.add_profile(name, profile, given.getvalue())
                     st.rerun()
             st.error(f"That is another file than the {shown(name)} of this scenario: its content differs.")
         except BreakevenError as error:

@@ -16,24 +16,24 @@ from pathlib import Path
 from planner.errors import InputError
 from planner.imports.build import import_result
 from planner.pages.uploads import MAX_RUN_MB, check_archive, check_size, read_uploaded_profile, shown, upload_name
-from planner.profile import SCHEMA_VERSION, Profile, load_profile
+from planner.profile import SCHEMA_VERSION, Profile, dump_profile
 
 COMMAND = (sys.executable, "-m", "measure.cli")
 _LONGEST_S = 120
 _GZIP = b"\x1f\x8b"
 
 
-def read_uploaded_measurement(name: str, content: bytes) -> tuple[str, Profile]:
-    """A profile.json, a packed run or another tool's result: the scenario's name for it, and the profile.
+def read_uploaded_measurement(name: str, content: bytes) -> tuple[str, Profile, bytes]:
+    """A profile.json, a packed run or another tool's result: the scenario's name for it, the profile and its file.
 
     Raises `InputError` with one sentence for whatever it is instead.
     """
     called = upload_name(name, content)
     check_size(name, content, MAX_RUN_MB)
     if _is_profile(content):
-        return read_uploaded_profile(name, content)
+        return *read_uploaded_profile(name, content), content
     if not (content.startswith(_GZIP) and name.endswith((".tar.gz", ".tgz"))):
-        return called, _imported(shown(called), content)
+        return _named(called, dump_profile(_imported(shown(called), content)))
     with tempfile.TemporaryDirectory(prefix="breakeven-") as folder:
         place = Path(folder)
         check_archive(name, content)
@@ -42,7 +42,12 @@ def read_uploaded_measurement(name: str, content: bytes) -> tuple[str, Profile]:
         runs = [file.parent for file in place.rglob("run.json")]
         if len(runs) != 1:
             raise InputError(f"{shown(called)} holds {len(runs)} runs; pack one with `breakeven measure --pack`")
-        return called, _computed(runs[0], place, shown(called))
+        return _named(called, _computed(runs[0], place, shown(called)).read_bytes())
+
+
+def _named(called: str, content: bytes) -> tuple[str, Profile, bytes]:
+    """A profile that was made of an upload: named by its own hash, so that its file can stand beside a scenario."""
+    return *read_uploaded_profile(f"{shown(called).partition('.')[0]}.json", content), content
 
 
 def _is_profile(content: bytes) -> bool:
@@ -61,7 +66,7 @@ def _imported(called: str, content: bytes) -> Profile:
     return imported.profile
 
 
-def _computed(target: Path, place: Path, called: str) -> Profile:
+def _computed(target: Path, place: Path, called: str) -> Path:
     environment = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}
     try:
         done = subprocess.run(
@@ -76,4 +81,4 @@ def _computed(target: Path, place: Path, called: str) -> Profile:
         raise InputError(
             f"{called} is no measurement that can be read: {reason or 'the file is none of the known kinds'}"
         )
-    return load_profile(place / json.loads(done.stdout)["profile"])
+    return place / str(json.loads(done.stdout)["profile"])

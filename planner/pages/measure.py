@@ -57,8 +57,9 @@ def plan_with() -> None:
     except BreakevenError as error:
         now.error = str(error)
         return
-    called = upload_name(f"{run.directory.name}.json", run.profile_file.read_bytes())
-    now.add_profile(called, profile)
+    content = run.profile_file.read_bytes()
+    called = upload_name(f"{run.directory.name}.json", content)
+    now.add_profile(called, profile, content)
     st.session_state["shown_profiles"] = [called]
     st.session_state["measured"] = called
 

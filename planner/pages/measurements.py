@@ -50,11 +50,11 @@ with st.expander("Add a measurement", icon=":material/upload_file:", expanded=no
         st.session_state["measurement_taken"] = given.file_id
         try:
             with st.spinner("Reading the measurement ..."):
-                called, added = read_uploaded_measurement(given.name, given.getvalue())
+                called, added, content = read_uploaded_measurement(given.name, given.getvalue())
         except BreakevenError as error:
             st.error(escape(str(error)))
         else:
-            now.add_profile(called, added)
+            now.add_profile(called, added, content)
             st.session_state["shown_profiles"] = [called]
             st.rerun()
     wanted = st.text_input(
@@ -123,6 +123,10 @@ for name in chosen:
     ttft.metric("TTFT error", error_of(fit.held_out_ttft_error_frac), help=NEVER_FITTED)
     for field, reason in profile.missing.items():
         st.caption(escape(f"Not measured: {field}, because {reason}"))
+    if name in now.profile_files:
+        st.download_button("Download profile.json", data=now.profile_files[name], file_name=shown(name),
+                           mime="application/json", on_click="ignore", key=f"download_{name}",
+                           help="Keep it beside the scenario file to plan with it on the command line.")  # fmt: skip
     is_planned = name in plan.profiles
     st.button(
         "The plan rests on it" if is_planned else "Plan with this profile",

@@ -4,6 +4,7 @@ The scenario is the only state. Inputs are drawn from it and change it; the quer
 back when the address changes by other means (a link that was opened, the browser's back button).
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,7 @@ class Session:
     scenario: Scenario
     logs: dict[str, ReadLog] = field(default_factory=dict)
     profiles: dict[str, Profile] = field(default_factory=dict)
+    profile_files: dict[str, bytes] = field(default_factory=dict)
     kept: dict[str, Scenario] = field(default_factory=dict)  # to compare with
     shelf: Shelf = field(default_factory=Shelf)
     written: Mapping[str, str] | None = None  # the query string that this session wrote last
@@ -46,7 +48,11 @@ class Session:
 
     @property
     def supplied(self) -> Supplied:
-        return Supplied(logs=self.logs, profiles=self.profiles)
+        return Supplied(
+            logs=self.logs,
+            profiles=self.profiles,
+            profile_sha256={name: hashlib.sha256(content).hexdigest() for name, content in self.profile_files.items()},
+        )
 
     @property
     def query(self) -> dict[str, str] | None:
@@ -57,8 +63,9 @@ class Session:
         self.logs[name] = log
         _forget_oldest(self.logs)
 
-    def add_profile(self, name: str, profile: Profile) -> None:
-        self.profiles[name] = profile
+    def add_profile(self, name: str, profile: Profile, content: bytes) -> None:
+        self.profiles[name], self.profile_files[name] = profile, content
+        _forget_oldest(self.profile_files)
         _forget_oldest(self.profiles)
 
 
@@ -141,6 +148,6 @@ def with_assumption(scenario: Scenario, **changed: Figure | None) -> Scenario:
     return replace(scenario, assumptions={**kept, **{n: v for n, v in changed.items() if v is not None}})
 
 
-def _forget_oldest(uploads: dict[str, ReadLog] | dict[str, Profile]) -> None:
+def _forget_oldest(uploads: dict[str, ReadLog] | dict[str, Profile] | dict[str, bytes]) -> None:
     while len(uploads) > _MOST_UPLOADS:
         uploads.pop(next(iter(uploads)))

@@ -218,7 +218,11 @@ def _kept_files(scenario: Scenario, directory: Path, supplied: Supplied, own: Sh
         if key not in supplied.profiles:
             place = (key, str(directory), stamps)
             profiles[key] = shelf.profiles.get(place) or shelf.profiles.put(place, read_profile(key, directory))
-    return Supplied(logs={**supplied.logs, **logs}, profiles={**supplied.profiles, **profiles})
+    return Supplied(
+        logs={**supplied.logs, **logs},
+        profiles={**supplied.profiles, **profiles},
+        profile_sha256=supplied.profile_sha256,
+    )
 
 
 def _stamps(scenario: Scenario, directory: Path) -> tuple[tuple[str, int, int], ...]:
