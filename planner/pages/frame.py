@@ -26,7 +26,8 @@ def open_plan(*, with_headline: bool = False) -> Plan:
     """
     now = session()
     if now.error:
-        st.error(escape(now.error), icon=":material/link_off:")
+        st.error(escape(now.error))
+        now.error = None
     _ask_for_uploads(now)
     top = st.empty() if with_headline else None
     plan = _made(now, top)

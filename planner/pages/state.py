@@ -19,7 +19,7 @@ from planner.pages.link import BASE, from_query, to_query
 from planner.pages.work import Job, Shelf
 from planner.plan import Plan
 from planner.profile import Profile
-from planner.scenario import Figure, Scenario, load_scenario, scenario_file
+from planner.scenario import Figure, Scenario, dump_scenario, load_scenario, parse_scenario, scenario_file
 
 SCENARIO_VARIABLE = "BREAKEVEN_SCENARIO"
 """Environment variable with the scenario to open; without it the newest one under `runs/`, then the example."""
@@ -123,8 +123,14 @@ def write_address() -> None:
 
 
 def change(scenario: Scenario) -> None:
-    """Open another scenario; the address follows, so that the browser's back button undoes it."""
-    session().scenario = scenario
+    """Open another scenario, if it is one; the address follows, so that the browser's back button undoes it."""
+    now = session()
+    try:
+        parse_scenario(dump_scenario(scenario), name="the changed scenario")
+    except BreakevenError as error:
+        now.error = f"{error}; the change was not taken."
+    else:
+        now.scenario, now.error = scenario, None
 
 
 def note_plan(plan: Plan) -> None:

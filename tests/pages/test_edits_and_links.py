@@ -55,12 +55,12 @@ def test_a_price_that_is_none_is_refused(value: object) -> None:
     assert "is no price" in refused[0]
 
 
-def test_an_edited_machine_carries_whole_replicas() -> None:
+def test_an_edited_machine_keeps_what_was_not_edited() -> None:
     machine = Machine(offer="x", replicas_per_machine=figure(2.0))
     assert edited_machine(machine, {"replicas, high": 4.0}, TODAY).replicas_per_machine.high == 4.0
     assert edited_machine(machine, {}, TODAY) is machine
-    with pytest.raises(ValueError, match="at least 1"):
-        edited_machine(machine, {"replicas, low": 0.5}, TODAY)
+    with pytest.raises(ValueError, match="low"):
+        edited_machine(machine, {"replicas, low": 3.0}, TODAY)
 
 
 CHANGES: list[Callable[[Scenario], Scenario]] = [
