@@ -46,9 +46,16 @@ class NotCommitting:
 
 
 def value_of_waiting(
-    api: ApiOption, host: RentOption | OwnOption, frame: Frame, worlds: Draws, api_cost: Array, host_cost: Array
+    api: ApiOption,
+    host: RentOption | OwnOption,
+    frame: Frame,
+    worlds: Draws,
+    api_cost: Array,
+    best_today_usd_per_month: float,
 ) -> Waiting | None:
     """The best of waiting 3, 6 or 12 months; `None` for a horizon of 3 months or less.
+
+    `best_today_usd_per_month` is the lowest mean cost of all options.
 
     Worked: with equal chances self-hosting costs 50 or 150 and tokens 100. Today both cost 100 in the mean. Who waits
     without cost and then knows pays 50 or 100: 25 a month are saved.
@@ -56,7 +63,7 @@ def value_of_waiting(
     found = []
     for months in (m for m in WAITS_MONTHS if m < frame.horizon_months):
         later = levelised_cost_usd_per_month(StagedOption(api=api, host=host, api_months=months), frame, worlds)
-        today = min(float(api_cost.mean()), float(host_cost.mean()), float(later.mean()))
+        today = min(best_today_usd_per_month, float(later.mean()))
         found.append(Waiting(months=months, worth_usd_per_month=today - float(np.minimum(api_cost, later).mean())))
     return max(found, key=lambda waiting: waiting.worth_usd_per_month, default=None)
 

@@ -307,10 +307,10 @@ def _between_sides(
         for o in options
         if isinstance(o, RentOption) and o.offer.term is not Term.RESERVED and not o.offer.min_term_months
     ]
-    best = min(float(costs[tokens.id].mean()), float(costs[own.id].mean()))
+    best = min(float(cost.mean()) for cost in costs.values())
     return {
         "payback": _payback(tokens, own, frame, worlds),
-        "waiting": value_of_waiting(tokens, own, frame, worlds, costs[tokens.id], costs[own.id]),
+        "waiting": value_of_waiting(tokens, own, frame, worlds, costs[tokens.id], best),
         "not_committing": value_of_not_committing(tokens, min(leaving)[2], frame, worlds, best) if leaving else None,
     }
 

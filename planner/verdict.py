@@ -19,6 +19,7 @@ _SIDES = {
     OptionKind.MIX: "Host it yourself on several offers",
 }
 _WORTH_SAYING_USD_PER_MONTH = 1.0
+_WORTH_SAYING_FRAC = 0.02
 _MOSTLY_EXTRAPOLATED_FRAC = 0.25
 
 
@@ -52,7 +53,9 @@ def headline_of(options: Sequence[OptionResult]) -> str:
         return f"{describe(best)} is the cheapest option at {usd(best.levelised_usd_per_month)} a month."
     loser = _runner_up(best, api, host)
     saving = loser.levelised_usd_per_month - best.levelised_usd_per_month
-    return f"{_SIDES[best.kind]}: {describe(best)} costs {usd(saving)} a month less than {describe(loser)}."
+    said = f"{_SIDES[best.kind]}: {describe(best)} costs {usd(saving)} a month less than {describe(loser)}"
+    rough = best.kind is not OptionKind.API and _outside(plan) > _MOSTLY_EXTRAPOLATED_FRAC
+    return f"{said}, at a speed that is mostly extrapolated." if rough else f"{said}."
 
 
 def _runner_up(best: OptionResult, api: OptionResult, host: OptionResult) -> OptionResult:
@@ -197,14 +200,15 @@ def _busy_and_payback(plan: Plan) -> Iterator[str]:
 def _flexibility(plan: Plan) -> Iterator[str]:
     """What it is worth to keep the choice open, where that changes anything."""
     waiting, open_end = plan.risk.waiting, plan.risk.not_committing
-    if waiting is not None and waiting.worth_usd_per_month >= _WORTH_SAYING_USD_PER_MONTH:
+    enough = max(_WORTH_SAYING_FRAC * plan.options[0].levelised_usd_per_month, _WORTH_SAYING_USD_PER_MONTH)
+    if waiting is not None and waiting.worth_usd_per_month >= enough:
         yield (
             f"Buying tokens for {waiting.months} months and choosing then is worth up to "
             f"{usd(waiting.worth_usd_per_month)} a month, if by then all of this is known."
         )
-    elif waiting is not None and waiting.worth_usd_per_month <= -_WORTH_SAYING_USD_PER_MONTH:
+    elif waiting is not None and waiting.worth_usd_per_month <= -enough:
         yield f"Waiting {waiting.months} months for certainty would cost {usd(-waiting.worth_usd_per_month)} a month."
-    if open_end is not None and open_end.worth_usd_per_month >= _WORTH_SAYING_USD_PER_MONTH:
+    if open_end is not None and open_end.worth_usd_per_month >= enough:
         yield (
             f"Renting {open_end.host} without a term and changing sides month by month is worth "
             f"{usd(open_end.worth_usd_per_month)} a month over the best choice for good."
@@ -240,8 +244,13 @@ def _difference(plan: Plan) -> float:
     return host.levelised_usd_per_month - api.levelised_usd_per_month
 
 
+def _outside(plan: Plan) -> float:
+    """Share of the requests that lie outside what was measured."""
+    return max((o.fleet.curve.requests_outside_hull_frac for o in plan.options if o.fleet), default=0.0)
+
+
 def _extrapolated(plan: Plan) -> Iterator[str]:
-    outside = max((o.fleet.curve.requests_outside_hull_frac for o in plan.options if o.fleet), default=0.0)
+    outside = _outside(plan)
     if outside > _MOSTLY_EXTRAPOLATED_FRAC:
         yield (
             f"Take the self-hosted side as a rough guess, because {outside:.0%} of the requests lie outside what was "

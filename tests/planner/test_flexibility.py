@@ -94,7 +94,7 @@ def test_waiting_is_worth_what_it_saves_and_costs_what_it_delays() -> None:
     api_cost, host_cost = (levelised_cost_usd_per_month(o, rule, worlds) for o in (tokens, RENT))
     assert api_cost.tolist() == pytest.approx([730.0, 730.0])
     assert host_cost.tolist() == pytest.approx([365.0, 1095.0])
-    found = value_of_waiting(tokens, RENT, rule, worlds, api_cost, host_cost)
+    found = value_of_waiting(tokens, RENT, rule, worlds, api_cost, 730.0)
     assert found is not None
     assert (found.months, found.worth_usd_per_month) == (3, pytest.approx(136.875))
 
