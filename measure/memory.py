@@ -14,6 +14,7 @@ _SMALLEST_FRACS = (0.25, 0.5)
 _BATCH_TOKENS = 1024  # of prompts in one batch, which windowed layers keep on top of their window
 MIN_READINGS = 3
 _MAX_RESIDUAL_FRAC = 0.02
+_MIN_SPAN_BYTES = 16e6  # a program's own memory differs by some 0.3 MB between two starts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,8 @@ def explain_memory(readings: Sequence[MemoryReading]) -> MemoryParts | str:
     is_on_gpu = len(on_gpu) == len(readings)
     allocated = np.array(on_gpu if is_on_gpu else [r.anonymous_bytes for r in readings], dtype=float)
     tokens = np.array([r.context_tokens for r in readings], dtype=float)
+    if np.ptp(allocated) < _MIN_SPAN_BYTES:
+        return "the caches of the context sizes tried differ by too little to show beside the program's own memory"
     slope, base = np.polyfit(tokens, allocated, 1)
     residual = np.abs(slope * tokens + base - allocated).max()
     if slope <= 0 or residual > _MAX_RESIDUAL_FRAC * np.ptp(allocated):
