@@ -54,7 +54,7 @@ def headline_of(options: Sequence[OptionResult]) -> str:
     loser = _runner_up(best, api, host)
     saving = loser.levelised_usd_per_month - best.levelised_usd_per_month
     said = f"{_SIDES[best.kind]}: {describe(best)} costs {usd(saving)} a month less than {describe(loser)}"
-    rough = best.kind is not OptionKind.API and _outside(plan) > _MOSTLY_EXTRAPOLATED_FRAC
+    rough = best.kind is not OptionKind.API and _outside(options) > _MOSTLY_EXTRAPOLATED_FRAC
     return f"{said}, at a speed that is mostly extrapolated." if rough else f"{said}."
 
 
@@ -244,13 +244,13 @@ def _difference(plan: Plan) -> float:
     return host.levelised_usd_per_month - api.levelised_usd_per_month
 
 
-def _outside(plan: Plan) -> float:
+def _outside(options: Sequence[OptionResult]) -> float:
     """Share of the requests that lie outside what was measured."""
-    return max((o.fleet.curve.requests_outside_hull_frac for o in plan.options if o.fleet), default=0.0)
+    return max((o.fleet.curve.requests_outside_hull_frac for o in options if o.fleet), default=0.0)
 
 
 def _extrapolated(plan: Plan) -> Iterator[str]:
-    outside = _outside(plan)
+    outside = _outside(plan.options)
     if outside > _MOSTLY_EXTRAPOLATED_FRAC:
         yield (
             f"Take the self-hosted side as a rough guess, because {outside:.0%} of the requests lie outside what was "
