@@ -5,6 +5,7 @@ Notes.
 """
 
 import io
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -29,6 +30,7 @@ _OPTION_COLUMNS = (
     *("USD per million tokens", "rank", "NPV saved against the cheapest API"),
 )
 _FIRST = 11
+_ROW_PIXELS = 17  # of a row in this font
 
 
 def workbook_xlsx(plan: Plan) -> bytes:
@@ -103,6 +105,7 @@ def _write_options(sheet: Sheet, plan: Plan, schedule: ScheduleSheet, inputs: In
     )
     per_request = plan.workload.input_tokens.mean + plan.workload.output_tokens.mean
     sheet.row(_FIRST - 1, 0, _OPTION_COLUMNS, Look.HEAD)
+    sheet.worksheet.set_row(_FIRST - 1, 42)
     last = _FIRST + len(plan.options) - 1
     apis = [_FIRST + place for place, block in enumerate(schedule.blocks) if isinstance(block.option, ApiOption)]
     cheapest_npv = min((plan.options[row - _FIRST].npv_usd for row in apis), default=0.0)
@@ -168,7 +171,8 @@ def _charts(sheet: Sheet, book: Book, plan: Plan, schedule: ScheduleSheet, cells
     bars.set_title({"name": "Levelised cost per month"})
     bars.set_legend({"none": True})
     bars.set_y_axis({"reverse": True})
-    bars.set_size({"width": 760, "height": 120 + 26 * len(plan.options)})
+    height = 120 + 26 * len(plan.options)
+    bars.set_size({"width": 760, "height": height})
     sheet.worksheet.insert_chart(last + 2, 0, bars)
     if cells is None:
         return
@@ -184,7 +188,7 @@ def _charts(sheet: Sheet, book: Book, plan: Plan, schedule: ScheduleSheet, cells
     lines.set_x_axis({"log_base": 10, "num_format": "0E+0", "name": "requests per day"})
     lines.set_y_axis({"log_base": 10, "num_format": "0E+0", "name": "USD per month, levelised", "crossing": "min"})
     lines.set_size({"width": 760, "height": 360})
-    sheet.worksheet.insert_chart(last + 9 + len(plan.options), 0, lines)
+    sheet.worksheet.insert_chart(last + 4 + math.ceil(height / _ROW_PIXELS), 0, lines)
 
 
 def _write_sensitivity(book: Book, plan: Plan, options: Sheet) -> None:
