@@ -1,6 +1,5 @@
 """The log's mix of requests at the prices of every candidate API model, each month of the plan at its own date."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -167,7 +166,9 @@ def _covers(commitment: Commitment, matched_model: str) -> bool:
 
 
 def _shapes(workload: Workload, cached_frac: float) -> list[ShapeCount]:
-    counts = Counter(zip(workload.input_tokens.tolist(), workload.output_tokens.tolist(), strict=True))
+    stride = int(workload.output_tokens.max()) + 1
+    pairs, counts = np.unique(workload.input_tokens * stride + workload.output_tokens, return_counts=True)
+    prompts, outputs = (part.tolist() for part in np.divmod(pairs, stride))
     return [
         ShapeCount(
             shape=RequestShape(
@@ -175,7 +176,7 @@ def _shapes(workload: Workload, cached_frac: float) -> list[ShapeCount]:
             ),
             count=count,
         )
-        for (prompt, output), count in sorted(counts.items())
+        for prompt, output, count in zip(prompts, outputs, counts.tolist(), strict=True)
     ]
 
 
