@@ -109,7 +109,8 @@ def dashboard(
         "client.showErrorDetails": "none",
         "server.maxUploadSize": "200",
         "server.fileWatcherType": "none",
-        "theme.primaryColor": "#0072b2",
+        "theme.light.primaryColor": "#0072b2",
+        "theme.dark.primaryColor": "#56b4e9",
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     log.print(f"dashboard: http://{host}:{port}  (Ctrl-C ends it)")

@@ -4,7 +4,10 @@ import plotly.graph_objects as go
 
 from planner.charts import COLOURS, GREY, short, styled
 from planner.plan import Plan
+from planner.risk import Knowing
 from planner.wording import label
+
+_LEAST_WORTH_USD_PER_MONTH = 1.0
 
 
 def cost_spread(plan: Plan) -> go.Figure:
@@ -29,9 +32,15 @@ def cost_spread(plan: Plan) -> go.Figure:
     return styled(figure, "What each option may cost", height=150 + 34 * len(risks))
 
 
+def worth_saying(plan: Plan) -> list[Knowing]:
+    """What knowing one assumption is worth where that is a dollar a month or more, the most at the end."""
+    worth = [known for known in plan.risk.worth_knowing if known.worth_usd_per_month >= _LEAST_WORTH_USD_PER_MONTH]
+    return sorted(worth, key=lambda known: known.worth_usd_per_month)
+
+
 def worth_knowing(plan: Plan) -> go.Figure:
-    """What knowing one assumption exactly is worth, per month; assumptions that are worth nothing are left out."""
-    worth = [known for known in plan.risk.worth_knowing if known.worth_usd_per_month > 0][::-1]
+    """What knowing one assumption exactly is worth, per month; what is worth less than a dollar is left out."""
+    worth = worth_saying(plan)
     figure = go.Figure(
         go.Bar(
             y=[label(known.name) for known in worth],

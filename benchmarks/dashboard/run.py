@@ -111,7 +111,7 @@ def move_s(page: Any, n: int) -> float:
     )
     if found < 0:
         raise RuntimeError(f"the headline did not change within 20 s after staff = {value}")
-    page.wait_for_timeout(150)
+    page.wait_for_timeout(50)
     return float(found) / 1000
 
 

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from planner.charts import api_price_at_break_even, cost_against_volume, cost_by_category, cumulative_cash
+from planner.options import OptionKind
 from planner.pages.frame import open_plan
 from planner.pages.scenarios import draw_scenarios
 from planner.pages.show import chart, escape, table
@@ -42,7 +43,11 @@ table(
     ),
 )
 for excluded in plan.excluded:
-    st.warning(escape(f"{excluded.id} is out: {excluded.reason}."), icon=":material/block:")
+    said = escape(f"{excluded.id} is out: {excluded.reason}.")
+    if excluded.kind in (OptionKind.API, OptionKind.RENT, OptionKind.OWN):
+        st.warning(said, icon=":material/block:")
+    else:
+        st.caption(said)
 
 volume, cash, parts, ratio = st.tabs(["Cost against volume", "Cash flow", "Cost stack", "Break-even API price"])
 with volume:

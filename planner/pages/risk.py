@@ -5,7 +5,7 @@ import streamlit as st
 from planner.charts import tornado_chart
 from planner.pages.frame import open_plan
 from planner.pages.show import chart, escape, table
-from planner.risk_charts import cost_spread, worth_knowing
+from planner.risk_charts import cost_spread, worth_knowing, worth_saying
 from planner.wording import label, percent, signed, usd
 
 plan = open_plan()
@@ -59,10 +59,11 @@ table(
 if plan.sensitivity:
     chart(tornado_chart(plan), "tornado", "How far each assumption moves self-hosting minus API, widest at the top.")
 st.subheader("What is it worth to know better?")
-if any(known.worth_usd_per_month > 0 for known in risk.worth_knowing):
+worth = worth_saying(plan)
+if worth:
     st.caption("At most so much may a measurement or a quote cost that settles the assumption before you choose.")
     chart(worth_knowing(plan), "worth_knowing", "What knowing one assumption exactly is worth per month.")
-    most = max(risk.worth_knowing, key=lambda known: known.worth_usd_per_month)
+    most = worth[-1]
     st.write(escape(f"Most worth knowing: {label(most.name)}, {usd(most.worth_usd_per_month)} a month."))
 else:
     st.info("No better figure for any single assumption is worth paying for: the choice would stay the same.")
