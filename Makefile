@@ -44,6 +44,7 @@ bench: install
 	$(BIN)/python benchmarks/accuracy/folds.py
 	$(BIN)/python benchmarks/workload/run.py
 	$(BIN)/python benchmarks/prices/run.py
+	$(BIN)/python benchmarks/decision/run.py
 	$(BIN)/python benchmarks/client/bench.py
 
 # The validator needs Python 3.12 and older numpy and pandas than breakeven, so it lives in an environment of its own.
