@@ -19,8 +19,8 @@ from pricing.book import Book
 from pricing.commitments import Commitment, ProvisionedUnits
 from pricing.lock import PriceLock, dated_by_sources, make_lock
 from pricing.rates import RateQuery, Resolve
-from pricing.tally import ShapeTally, tally_shapes
-from pricing.types import ApiBill, RequestShape, ShapeCount, TokenKind
+from pricing.tally import PromptTotal, ShapeTally, tally_prompts
+from pricing.types import ApiBill, TokenKind
 
 _MID_MONTH_DAY = 15
 
@@ -46,7 +46,8 @@ def price_api_models(scenario: Scenario, workload: Workload, week: WeekShape, bo
     """
     figure = scenario.assumptions.get("cached_input_frac", scenario.workload.cached_input_frac)
     levels = tuple(sorted({figure.low, figure.mid, figure.high}))
-    tallies = [tally_shapes(_shapes(workload, level)) for level in levels]
+    prompts = _prompts(workload)
+    tallies = [tally_prompts(prompts, level) for level in levels]
     months = [_mid_month(scenario.start_month, month) for month in range(1, scenario.horizon_months + 1)]
     models = scenario.candidates.api
     shares = [_hours_that_matter(model, months[0], week, book.resolve) for model in models]
@@ -165,18 +166,13 @@ def _covers(commitment: Commitment, matched_model: str) -> bool:
     return matched_model in commitment.targets or matched_model.partition("/")[0] in commitment.targets
 
 
-def _shapes(workload: Workload, cached_frac: float) -> list[ShapeCount]:
-    stride = int(workload.output_tokens.max()) + 1
-    pairs, counts = np.unique(workload.input_tokens * stride + workload.output_tokens, return_counts=True)
-    prompts, outputs = (part.tolist() for part in np.divmod(pairs, stride))
+def _prompts(workload: Workload) -> list[PromptTotal]:
+    lengths, place, counts = np.unique(workload.input_tokens, return_inverse=True, return_counts=True)
+    outputs = np.zeros(len(lengths), dtype=np.int64)
+    np.add.at(outputs, place, workload.output_tokens)
     return [
-        ShapeCount(
-            shape=RequestShape(
-                input_tokens=prompt, output_tokens=output, cached_input_tokens=min(round(prompt * cached_frac), prompt)
-            ),
-            count=count,
-        )
-        for prompt, output, count in zip(prompts, outputs, counts.tolist(), strict=True)
+        PromptTotal(input_tokens=length, requests=count, output_tokens=output)
+        for length, count, output in zip(lengths.tolist(), counts.tolist(), outputs.tolist(), strict=True)
     ]
 
 

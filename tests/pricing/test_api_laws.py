@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pricing.api import DEFAULT_MODELS, api_bill, api_models, rate_card, tally_shapes
 from pricing.library import snapshot
+from pricing.tally import PromptTotal, tally_prompts
 from pricing.types import ApiBill, RequestShape, ShapeCount
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -30,6 +31,27 @@ def azure_shapes(azure_log: Path) -> list[ShapeCount]:
         ShapeCount(shape=RequestShape(input_tokens=given, output_tokens=made), count=count)
         for (given, made), count in rows.items()
     ]
+
+
+@pytest.mark.parametrize("model", DEFAULT_MODELS)
+def test_prompt_lengths_summed_first_cost_the_same(model: str, azure_shapes: list[ShapeCount]) -> None:
+    cached = [
+        ShapeCount(
+            shape=RequestShape(
+                input_tokens=entry.shape.input_tokens,
+                output_tokens=entry.shape.output_tokens,
+                cached_input_tokens=round(entry.shape.input_tokens * 0.37),
+            ),
+            count=entry.count,
+        )
+        for entry in azure_shapes
+    ]
+    requests, outputs = Counter[int](), Counter[int]()
+    for entry in azure_shapes:
+        requests[entry.shape.input_tokens] += entry.count
+        outputs[entry.shape.input_tokens] += entry.count * entry.shape.output_tokens
+    prompts = [PromptTotal(input_tokens=n, requests=requests[n], output_tokens=outputs[n]) for n in requests]
+    assert api_bill(model, tally_prompts(prompts, 0.37), NOON) == api_bill(model, cached, NOON)
 
 
 def looked_up(model: str) -> tuple[str, str]:
