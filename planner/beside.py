@@ -1,6 +1,6 @@
-"""The facts of each option that are not money, and the requirement of availability held against them."""
+"""The facts of each option that are not money, and the requirements on availability and vendors held against them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from planner.inputs import Excluded, PlanInputs
 from planner.matrix import Facts, MatrixRow, decision_matrix, fleet_availability_frac
@@ -36,6 +36,7 @@ def matrix_of(
             quality=_quality(inputs, by_id[result.id]),
             availability_frac=availability_frac(result, by_id[result.id], inputs, mids),
             slo_held_frac=held.get(result.id),
+            downtime_usd_per_h=inputs.scenario.requirements.downtime_usd_per_h,
             vendors=len(_vendors(by_id[result.id])),
             months_bound=_months_bound(by_id[result.id], inputs.scenario.horizon_months),
         )
@@ -66,26 +67,27 @@ def availability_frac(result: OptionResult, option: Option, inputs: PlanInputs, 
             return None
 
 
-def too_often_down(
+def missed_requirements(
     inputs: PlanInputs, options: Sequence[Option], results: Sequence[OptionResult], assumptions: Sequence[Assumption]
 ) -> tuple[Excluded, ...]:
-    """Options whose availability is known and below the required one."""
-    needed = inputs.scenario.requirements.availability_frac
-    if needed is None:
-        return ()
+    """Options whose availability is known and below the required one, and those that rest on too few vendors."""
     mids = {a.name: a.value.mid for a in assumptions}
     by_id = {option.id: option for option in options}
-    known = [(r, availability_frac(r, by_id[r.id], inputs, mids)) for r in results]
-    return tuple(
-        Excluded(
-            id=result.id,
-            kind=result.kind,
-            reason=f"serves its peak {frac:.3%} of the time, and {needed:.3%} is asked for: more spare replicas help, "
-            "or more zones, or a second provider",
+    told = [(r, "; ".join(_missed(r, by_id[r.id], inputs, mids))) for r in results]
+    return tuple(Excluded(id=result.id, kind=result.kind, reason=reason) for result, reason in told if reason)
+
+
+def _missed(result: OptionResult, option: Option, inputs: PlanInputs, mids: dict[str, float]) -> Iterator[str]:
+    required = inputs.scenario.requirements
+    frac = availability_frac(result, option, inputs, mids)
+    if required.availability_frac is not None and frac is not None and frac < required.availability_frac:
+        yield (
+            f"serves its peak {frac:.3%} of the time, and {required.availability_frac:.3%} is asked for: more spare "
+            "replicas help, or more zones, or a second provider"
         )
-        for result, frac in known
-        if frac is not None and frac < needed
-    )
+    vendors = sorted(_vendors(option))
+    if len(vendors) < required.min_vendors:
+        yield f"rests on {' and '.join(vendors)} alone, and {required.min_vendors} vendors are asked for"
 
 
 def _quality(inputs: PlanInputs, option: Option) -> QualityRate | None:

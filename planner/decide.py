@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from planner.assumptions import gather_assumptions
-from planner.beside import matrix_of, too_often_down
+from planner.beside import matrix_of, missed_requirements
 from planner.breakeven import VOLUME, BreakEven, Difference, break_even, search_volumes
 from planner.breakeven_views import BreakEvenViews, break_even_views
 from planner.capacity import CapacityCurve, Shortfall
@@ -142,12 +142,12 @@ def make_plan(
             results.append(mixed)
         elif pure is not None:
             excluded.append(_pointless(mixed, pure))
-    down = {out.id: out for out in too_often_down(inputs, options, results, assumptions)}
-    excluded += down.values()
-    results = [result for result in results if result.id not in down]
-    options = [option for option in options if option.id not in down]
-    apis = [option for option in apis if option.id not in down]
-    hosts = [option for option in hosts if option.id not in down]
+    unfit = {out.id: out for out in missed_requirements(inputs, options, results, assumptions)}
+    excluded += unfit.values()
+    results = [result for result in results if result.id not in unfit]
+    options = [option for option in options if option.id not in unfit]
+    apis = [option for option in apis if option.id not in unfit]
+    hosts = [option for option in hosts if option.id not in unfit]
     results.sort(key=rank)
     cheapest_api = next((result for result in results if result.kind is OptionKind.API), None)
     if cheapest_api is not None:

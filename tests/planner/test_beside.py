@@ -48,6 +48,23 @@ def test_three_nines_need_the_spare(tmp_path: Path) -> None:
     assert "aws-c7a-large" in [option.id for option in plan.options]
 
 
+def test_two_vendors_are_asked_for(tmp_path: Path) -> None:
+    plan = planned(tmp_path, ("[assumptions]", "[requirements]\nmin_vendors = 2\n\n[assumptions]"))
+    out = {excluded.id: excluded.reason for excluded in plan.excluded}
+    assert "rests on openai alone, and 2 vendors are asked for" in out["openai/gpt-4o-mini"]
+    assert "rests on own alone" in out["cpu-1p-8c"]
+    assert all(kind.value in ("mix", "staged") for kind in {option.kind for option in plan.options})
+
+
+def test_downtime_is_priced_beside_the_cost(tmp_path: Path) -> None:
+    """The API is up 99.5 % of the time: 0.005 * 730 h = 3.65 h a month, at 1,000 USD an hour 3,650 USD."""
+    plan = planned(tmp_path, ("[assumptions]", "[requirements]\ndowntime_usd_per_h = 1_000\n\n[assumptions]"))
+    row = next(row for row in plan.matrix if row.option == "openai/gpt-4o-mini")
+    assert row.downtime_h_per_month == pytest.approx(3.65)
+    assert row.downtime_usd_per_month == pytest.approx(3_650)
+    assert row.usd_per_month == pytest.approx(planned(tmp_path).matrix[0].usd_per_month)
+
+
 def test_regions_take_out_machines_elsewhere_and_models_without_a_statement(tmp_path: Path) -> None:
     plan = planned(tmp_path, ("[assumptions]", '[requirements]\nregions = ["eu"]\n\n[assumptions]'))
     out = {excluded.id: excluded.reason for excluded in plan.excluded}
