@@ -30,6 +30,7 @@ chosen = st.navigation(
         ],
         "What comes out": [
             _page("capacity", "Capacity", "dns"),
+            _page("backtest", "Back-test", "receipt_long"),
             _page("export", "Export", "download"),
         ],
     }

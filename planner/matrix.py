@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
+
+from scipy.special import bdtrc
 
 from planner.options import OptionKind
 from planner.plan_parts import QualityRate
@@ -60,8 +61,9 @@ def fleet_availability_frac(machines: int, needed: int, machine_availability_fra
     Sum over k >= needed of C(n, k) a^k (1 - a)^(n - k). Worked: 1 needed of 2 at 99 %: 1 - 0.01^2 = 99.99 %; 2 of 2:
     98.01 %. Machines that fail together (one zone, one switch, one bad release) are less available than this.
     """
-    a = machine_availability_frac
-    return sum(comb(machines, k) * a**k * (1 - a) ** (machines - k) for k in range(needed, machines + 1))
+    if needed > machines:
+        return 0.0
+    return float(bdtrc(needed - 1, machines, machine_availability_frac))
 
 
 def decision_matrix(facts: Sequence[Facts], weights: Mapping[str, float]) -> tuple[MatrixRow, ...]:

@@ -35,6 +35,7 @@ def make_verdict(plan: Plan) -> Verdict:
         *_extrapolated(plan),
         *_break_even(plan),
         *_busy_and_payback(plan),
+        *_several_offers(plan),
         *_sensitivity(plan),
         *_risk(plan),
         *_flexibility(plan),
@@ -78,11 +79,26 @@ def _winner(plan: Plan) -> str:
         missing = "API model" if best.kind is not OptionKind.API else "self-hosted option"
         return f"{start}; there is no {missing} to compare it with."
     other = _runner_up(best, api, host)
-    name = "API model" if other is api else "self-hosted option"
+    name = "API model" if other is api else "self-hosted option on one offer"
     more = other.levelised_usd_per_month - best.levelised_usd_per_month
     return (
         f"{start}; the cheapest {name}, {describe(other)}, costs {usd(other.levelised_usd_per_month)}, "
         f"which is {usd(more)} a month more ({_times(other.levelised_usd_per_month, best.levelised_usd_per_month)})."
+    )
+
+
+def _several_offers(plan: Plan) -> Iterator[str]:
+    """What the figures of one offer leave out: machines of several offers that serve the same for less."""
+    several, host, api = plan.best(OptionKind.MIX), plan.best_self_host, plan.best_api
+    if several is None or host is None or several.levelised_usd_per_month >= host.levelised_usd_per_month:
+        return
+    cost = several.levelised_usd_per_month
+    less = f"{usd(host.levelised_usd_per_month - cost)} less than {describe(host)}"
+    turns = api is not None and cost < api.levelised_usd_per_month <= host.levelised_usd_per_month
+    end = f", and less than {describe(api)} at the planned volume already" if api is not None and turns else ""
+    yield (
+        "Break-even, sensitivity and the odds of self-hosting are for machines of one offer; "
+        f"{describe(several)} together cost {usd(cost)} a month, {less}{end}."
     )
 
 

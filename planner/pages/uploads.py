@@ -20,6 +20,7 @@ from planner.traces import read_log_with_all_bad_rows
 MAX_LOG_MB = 200
 MAX_PROFILE_MB = 20
 MAX_RUN_MB = 200
+MAX_BILL_MB = 64
 MAX_UNPACKED_MB = 2000
 MAX_RUN_FILES = 1000
 

@@ -16,7 +16,18 @@ from planner.pages.state import Session
 from planner.scenario import dump_scenario, load_scenario, parse_scenario
 from planner.wording import usd
 
-PAGES = ("verdict", "compare", "risk", "workload", "measurements", "prices", "assumptions", "capacity", "export")
+PAGES = (
+    "verdict",
+    "compare",
+    "risk",
+    "workload",
+    "measurements",
+    "prices",
+    "assumptions",
+    "capacity",
+    "backtest",
+    "export",
+)
 TIMEOUT_S = 120
 
 Open = Callable[..., AppTest]

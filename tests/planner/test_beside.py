@@ -37,6 +37,13 @@ def test_availability_of_fleets_of_99_percent_machines(machines: int, needed: in
     assert fleet_availability_frac(machines, needed, 0.99) == pytest.approx(expected, abs=1e-12)
 
 
+def test_availability_of_a_fleet_of_thousands() -> None:
+    """The mean number that is up is 1,980 of 2,000, with a deviation of 4.4: far above half, far below all."""
+    assert fleet_availability_frac(2000, 1000, 0.99) == pytest.approx(1.0, abs=1e-12)
+    assert fleet_availability_frac(2000, 2000, 0.99) == pytest.approx(0.99**2000, rel=1e-9)
+    assert fleet_availability_frac(2000, 2001, 0.99) == 0.0
+
+
 def test_three_nines_need_the_spare(tmp_path: Path) -> None:
     """3 of 4 rented at 99.5 %: 0.995^4 + 4 * 0.995^3 * 0.005 = 0.99985; the API's 99.5 % is not enough, nor are two
     owned machines of which both are needed, 99.0 %.

@@ -8,8 +8,10 @@ from plan_case import SCENARIO, write_case
 from planner.breakeven import BreakEven, ClosestApproach, Crossing
 from planner.decide import make_plan, size_fleets
 from planner.load import load_inputs
+from planner.options import OptionKind
 from planner.plan import Plan
 from planner.verdict import break_even_in_words, make_verdict
+from planner.wording import describe
 
 NONE = BreakEven(
     searched_from=1e3,
@@ -112,6 +114,23 @@ def test_staged_wins_where_traffic_grows(tmp_path: object) -> None:
     assert plan.options[0].kind == "staged"
     assert plan.verdict.headline.startswith("Start with tokens: openai/gpt-4o-mini for ")
     assert any("answers with two models" in caution for caution in plan.verdict.cautions)
+
+
+def test_machines_of_several_offers_that_are_cheaper_are_not_passed_over(plan: Plan) -> None:
+    api, host = plan.best_api, plan.best_self_host
+    assert api is not None
+    assert host is not None
+    cost = host.levelised_usd_per_month
+    mix = dataclasses.replace(host, id="x + y", kind=OptionKind.MIX, fleet=None, levelised_usd_per_month=cost - 100)
+    dear = dataclasses.replace(api, levelised_usd_per_month=cost - 50)
+    said = make_verdict(dataclasses.replace(plan, options=(mix, dear, host))).paragraph
+    assert "are for machines of one offer; x + y together cost" in said
+    assert f"$100 less than {describe(host)}, and less than {api.id} at the planned volume already." in said
+    cheap = dataclasses.replace(api, levelised_usd_per_month=cost - 200)
+    said = make_verdict(dataclasses.replace(plan, options=(cheap, mix, host))).paragraph
+    assert "the cheapest self-hosted option on one offer" in said
+    assert "at the planned volume already" not in said
+    assert "together cost" not in make_verdict(plan).paragraph
 
 
 def test_an_assumption_that_turns_the_answer_is_named(plan: Plan) -> None:
