@@ -100,13 +100,13 @@ def read_bill(name: str, content: bytes) -> Bill:
     other = Decimal(0)
     for row in reader:
         try:
-            for line in found.read({str(k).strip(): (v or "").strip() for k, v in row.items() if isinstance(v, str)}):
-                if line.kind == _NOT_TOKENS:
-                    other += line.usd or Decimal(0)
-                else:
-                    lines.append(line)
+            cells = {str(k).strip(): (v or "").strip() for k, v in row.items() if isinstance(v, str)}
+            in_row = list(found.read(cells))  # the whole row or nothing of it
         except ValueError as error:
             bad.append(BadLine(line=reader.line_num, reason=str(error)))
+            continue
+        other += sum((line.usd or Decimal(0) for line in in_row if line.kind == _NOT_TOKENS), Decimal(0))
+        lines += [line for line in in_row if line.kind != _NOT_TOKENS]
     notes = (f"{name}: amounts of {other:,.2f} USD are for no tokens and stay out",) if other else ()
     return Bill(name=name, format=found.name, lines=tuple(lines), bad_lines=tuple(bad), notes=notes)
 

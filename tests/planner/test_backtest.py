@@ -229,3 +229,12 @@ def test_the_command_splits_and_refuses(directory: Path, tmp_path: Path) -> None
     bill.write_text("date,model,input_tokens,output_tokens\nnever,gpt-4o-mini,1,1\n")
     with pytest.raises(InputError, match="line 2"):
         CliRunner().invoke(app, ["backtest", str(directory), "--actual", str(bill)], catch_exceptions=False)
+
+
+def test_a_row_with_a_bad_amount_leaves_none_of_its_tokens() -> None:
+    bill = read_bill(
+        "bill.csv",
+        b"date,model,input_tokens,output_tokens,cost_usd\n2026-12-01,m,100,10,=1+1\n2026-12-01,m,5,1,0.5\n",
+    )
+    assert [(line.line, "cost_usd" in line.reason) for line in bill.bad_lines] == [(2, True)]
+    assert [line.tokens for line in bill.lines if line.tokens] == [Decimal(5), Decimal(1)]
