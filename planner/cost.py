@@ -52,8 +52,12 @@ def levelised_cost_usd_per_month(option: Option, frame: Frame, draws: Draws) -> 
     See `planner.finance.levelised_usd_per_month`; the rate is the assumption `discount_rate_frac_per_year`.
     """
     rate = monthly_rate(draws.values["discount_rate_frac_per_year"])
-    cash = (cash_usd(ledger(option, frame, part)) for part in chunks(draws))
-    return levelised_usd_per_month(np.concatenate(list(cash)), rate)
+    return levelised_usd_per_month(cash_by_month_usd(option, frame, draws), rate)
+
+
+def cash_by_month_usd(option: Option, frame: Frame, draws: Draws) -> Array:
+    """The option's cash in every world and month, (worlds, horizon + 1), month 0 first."""
+    return np.concatenate([cash_usd(ledger(option, frame, part)) for part in chunks(draws)])
 
 
 def hybrid_ledger(

@@ -84,10 +84,13 @@ def replicas_needed(curve: CapacityCurve, requests_per_s: Array) -> Array:
     limits = np.array(curve.max_requests_per_s)
     steps = np.array((*curve.replicas, curve.replicas[-1]), dtype=float)
     within = steps[np.searchsorted(limits * (1 + _TOLERANCE), requests_per_s)]
+    needed = np.where(requests_per_s > 0, within, 0.0)
+    larger = requests_per_s > limits[-1] * (1 + _TOLERANCE)
+    if not np.any(larger):
+        return np.asarray(needed)
     per_replica = limits[-1] / curve.replicas[-1]
     beyond = np.ceil(requests_per_s / per_replica * (1 - _TOLERANCE))
-    needed = np.where(requests_per_s > limits[-1] * (1 + _TOLERANCE), np.maximum(beyond, within), within)
-    return np.asarray(np.where(requests_per_s > 0, needed, 0.0))
+    return np.asarray(np.where(larger, np.maximum(beyond, needed), needed))
 
 
 def machines_needed(

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.breakeven import Difference, halved
-from planner.cost import ledger, levelised_cost_usd_per_month
-from planner.draws import Draws, chunks, draws_from, mid_values, worlds_of
-from planner.finance import annuity_factor, monthly_rate, npv_usd, payback_months
+from planner.cost import cash_by_month_usd
+from planner.draws import Draws, draws_from, mid_values, worlds_of
+from planner.finance import annuity_factor, levelised_usd_per_month, monthly_rate, npv_usd, payback_months
 from planner.fleet import held_rate_per_s, machines_needed
 from planner.flexibility import NotCommitting, Waiting, value_of_not_committing, value_of_waiting
 from planner.limits import bounds
@@ -24,7 +24,6 @@ from planner.options import ApiOption, Frame, Option, OptionKind, OwnOption, Ren
 from planner.paths import requests_per_s
 from planner.price_paths import draw_paths
 from planner.ranges import Assumption, Range
-from planner.schedule import cash_usd
 from planner.units import HOURS_PER_MONTH, SECONDS_PER_DAY, SECONDS_PER_HOUR, TOKENS_PER_MTOK
 from pricing.types import Term
 
@@ -226,7 +225,13 @@ def assess(
     rate = monthly_rate(worlds.values["discount_rate_frac_per_year"])
     factor = annuity_factor(rate, frame.horizon_months)
     mtok = npv_usd(_requests_by_month(frame, worlds), rate) * tokens_per_request / TOKENS_PER_MTOK
-    costs = {option.id: levelised_cost_usd_per_month(option, frame, worlds) for option in options}
+    costs: dict[str, Array] = {}
+    cash_usd: dict[str, Array] = {}  # of the two sides' options only, for so many worlds take space
+    for option in options:
+        cash = cash_by_month_usd(option, frame, worlds)
+        costs[option.id] = levelised_usd_per_month(cash, rate)
+        if option.id in (api, host):
+            cash_usd[option.id] = cash
     cheapest = np.minimum.reduce([np.full(draws, np.inf), *costs.values()])
     difference = costs[host] - costs[api] if api is not None and host is not None else None
     return Risk(
@@ -253,7 +258,7 @@ def assess(
         break_even=None
         if difference_on is None or volumes is None
         else break_even_spread(difference_on, worlds, volumes),
-        **_between_sides(options, frame, worlds, costs, api, host),
+        **_between_sides(options, frame, worlds, costs, cash_usd, api, host),
     )
 
 
@@ -294,6 +299,7 @@ def _between_sides(
     frame: Frame,
     worlds: Draws,
     costs: Mapping[str, Array],
+    cash_usd: Mapping[str, Array],
     api: str | None,
     host: str | None,
 ) -> dict[str, Any]:
@@ -309,15 +315,14 @@ def _between_sides(
     ]
     best = min(float(cost.mean()) for cost in costs.values())
     return {
-        "payback": _payback(tokens, own, frame, worlds),
+        "payback": _payback(cash_usd[own.id] - cash_usd[tokens.id]),
         "waiting": value_of_waiting(tokens, own, frame, worlds, costs[tokens.id], best),
         "not_committing": value_of_not_committing(tokens, min(leaving)[2], frame, worlds, best) if leaving else None,
     }
 
 
-def _payback(api: ApiOption, host: RentOption | OwnOption, frame: Frame, worlds: Draws) -> PaybackSpread:
-    parts = (cash_usd(ledger(host, frame, part)) - cash_usd(ledger(api, frame, part)) for part in chunks(worlds))
-    months = payback_months(np.concatenate(list(parts)))
+def _payback(more_cash_usd: Array) -> PaybackSpread:
+    months = payback_months(more_cash_usd)
     found = months[~np.isnan(months)]
     return PaybackSpread(found_frac=found.size / months.size, months=_spread(found) if found.size else None)
 

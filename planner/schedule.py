@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.sim_cache import Floats, compiled
 from planner.units import MONTHS_PER_YEAR
 
 Array = NDArray[np.floating[Any]]
@@ -140,6 +141,40 @@ class AssetTerms:
     resale_frac_of_book: Array
 
 
+@compiled
+def _fill_life(
+    bought: Floats,
+    price_usd: Floats,
+    monthly_usd: Floats,
+    life_months: Floats,
+    resale_frac: Floats,
+    purchases: Floats,
+    joining: Floats,
+    sold: Floats,
+    proceeds: Floats,
+    disposal: Floats,
+) -> None:
+    """Add every purchase, its replacements and its sale to the arrays of `asset_entries`."""
+    worlds, horizon = bought.shape
+    for world in range(worlds):
+        price, monthly, life = price_usd[world], monthly_usd[world], life_months[world]
+        for month in range(horizon):
+            count = bought[world, month]
+            if count == 0.0:
+                continue
+            end = int(min(month + life, float(horizon)))
+            book = price - monthly * (end - month)
+            sale = resale_frac[world] * book if month + life > horizon else book
+            purchases[world, month] += count
+            joining[world, month + 1] += count
+            joining[world, end + 1] -= count
+            sold[world, end] += count
+            proceeds[world, end] += count * sale
+            disposal[world, end] += count * (book - sale)
+            if end < horizon:
+                bought[world, end] += count
+
+
 def asset_entries(name: str, in_service: Array, terms: AssetTerms, *, basis: str) -> tuple[Entry, ...]:
     """Purchase, depreciation and sale of a fleet that never shrinks.
 
@@ -155,22 +190,18 @@ def asset_entries(name: str, in_service: Array, terms: AssetTerms, *, basis: str
     monthly = terms.price_usd * (1.0 - terms.residual_frac) / terms.life_months
     purchases, sold, proceeds, disposal = np.zeros((4, worlds, horizon + 1))
     joining = np.zeros((worlds, horizon + 2))  # machines that begin, less those that end, to bear depreciation
-    for month in range(horizon):
-        rows = np.flatnonzero(bought[:, month])
-        if rows.size == 0:
-            continue
-        count, life, price = bought[rows, month], terms.life_months[rows], terms.price_usd[rows]
-        end = np.minimum(month + life, horizon).astype(int)
-        book = price - monthly[rows] * (end - month)
-        sale = np.where(month + life > horizon, terms.resale_frac_of_book[rows] * book, book)
-        purchases[rows, month] += count
-        joining[rows, month + 1] += count
-        joining[rows, end + 1] -= count
-        sold[rows, end] += count
-        proceeds[rows, end] += count * sale
-        disposal[rows, end] += count * (book - sale)
-        again = end < horizon
-        bought[rows[again], end[again]] += count[again]
+    _fill_life(
+        np.array(bought, dtype=np.float64),
+        np.array(terms.price_usd, dtype=np.float64),
+        np.array(monthly, dtype=np.float64),
+        np.array(terms.life_months, dtype=np.float64),
+        np.array(terms.resale_frac_of_book, dtype=np.float64),
+        purchases,
+        joining,
+        sold,
+        proceeds,
+        disposal,
+    )
     price = terms.price_usd[:, np.newaxis]
     zero = np.zeros_like(purchases)
     sale_price = np.divide(-proceeds, sold, out=np.zeros_like(sold), where=sold > 0)
