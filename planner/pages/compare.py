@@ -36,11 +36,11 @@ table(
             "cash over the horizon [USD]",
             "P&L over the horizon [USD]",
             "NPV of the cost [USD]",
-            "USD per million tokens",
             "utilisation [frac]",
         ),
         "%.2f",
-    ),
+    )
+    | {"USD per million tokens": "%.4f"},
 )
 for excluded in plan.excluded:
     said = escape(f"{excluded.id} is out: {excluded.reason}.")
