@@ -20,9 +20,9 @@ from planner.draws import Draws, each_at
 from planner.options import ApiOption, Option, OwnOption, RentOption, rules_for
 from planner.plan import Plan
 from planner.units import HOURS_PER_MONTH, HOURS_PER_WEEK, MONTHS_PER_YEAR, SECONDS_PER_DAY, WATTS_PER_KILOWATT
-from planner.workbook_cells import Book, Look, Sheet
-from planner.workbook_inputs import Inputs, Staircase, WeekCells
-from planner.workbook_schedule import Block, ScheduleSheet, has_no_formula
+from planner.workbook.cells import Book, Look, Sheet
+from planner.workbook.inputs import Inputs, Staircase, WeekCells
+from planner.workbook.schedule import Block, ScheduleSheet, has_no_formula
 from pricing.types import Term
 
 Array = NDArray[np.floating[Any]]

@@ -17,10 +17,10 @@ from planner.plan import Plan
 from planner.units import TOKENS_PER_MTOK
 from planner.version import VERSION
 from planner.wording import describe, label
-from planner.workbook_breakeven import BreakEvenCells, write_break_even
-from planner.workbook_cells import Book, Look, Sheet
-from planner.workbook_inputs import Inputs, write_capacity, write_inputs, write_prices, write_workload
-from planner.workbook_schedule import ScheduleSheet
+from planner.workbook.break_even import BreakEvenCells, write_break_even
+from planner.workbook.cells import Book, Look, Sheet
+from planner.workbook.inputs import Inputs, write_capacity, write_inputs, write_prices, write_workload
+from planner.workbook.schedule import ScheduleSheet
 
 WORKBOOK_FILE = "plan.xlsx"
 

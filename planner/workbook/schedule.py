@@ -35,8 +35,8 @@ from planner.units import (
     TOKENS_PER_MTOK,
     WATTS_PER_KILOWATT,
 )
-from planner.workbook_cells import Book, Look, Sheet
-from planner.workbook_inputs import Inputs, RateCells, Staircase, WeekCells
+from planner.workbook.cells import Book, Look, Sheet
+from planner.workbook.inputs import Inputs, RateCells, Staircase, WeekCells
 from pricing.types import Term
 
 Array = NDArray[np.floating[Any]]

@@ -16,7 +16,7 @@ from planner.plan import Plan
 from planner.schedule import period_start
 from planner.units import TOKENS_PER_MTOK
 from planner.wording import label
-from planner.workbook_cells import Book, Look, Sheet
+from planner.workbook.cells import Book, Look, Sheet
 
 Array = NDArray[np.floating[Any]]
 
