@@ -198,6 +198,8 @@ def architecture_from_config(config: dict[str, Any], *, name: str, source: str) 
     """
     model_type = config.get("model_type")
     family = _FAMILIES.get(str(model_type))
+    if model_type is None:
+        raise InputError(f"{source} names no model_type; give the config.json of a model as Hugging Face has it")
     if family is None:
         raise InputError(
             f"{source}: no synthetic model of the type {model_type!r} can be written; "

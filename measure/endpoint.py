@@ -61,13 +61,15 @@ def parse_endpoint(url: str, api_key: str | None = None) -> Endpoint:
 
     Raises `InputError` for anything else, and for a password in the address, which would be written down with it.
     """
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    shown = url.rpartition("@")[2]  # what stands before it may be a password
+    wrong = InputError(f"{shown!r} is no server address; write it like http://127.0.0.1:8000 or https://host/v1")
     try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port
     except ValueError:
-        port = -1
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
-        raise InputError(f"{url!r} is no server address; write it like http://127.0.0.1:8000 or https://host/v1")
+        raise wrong from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise wrong
     if parts.username or parts.password:
         raise InputError(
             f"the address of {parts.hostname} holds a user name or password; "

@@ -83,6 +83,8 @@ class RunDirectory:
         try:
             info = _RUN.validate_json(path.read_bytes())
         except OSError:
+            if not self.path.exists():
+                raise InputError(f"there is no {self.path}; check the path") from None
             raise InputError(
                 f"{self.path} is no run directory (no {RUN_FILE}); `breakeven measure` writes one"
             ) from None

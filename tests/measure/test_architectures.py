@@ -78,6 +78,8 @@ def test_a_config_file_gives_the_shape_of_the_catalogue(tmp_path: Path, rope: di
 def test_an_unknown_model_type_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"config.json: no synthetic model of the type 'mamba2' .* llama, mistral"):
         find_architecture(write(tmp_path, **QWEN | {"model_type": "mamba2"}))
+    with pytest.raises(InputError, match=r"config.json names no model_type"):
+        find_architecture(write(tmp_path, hidden_size=64))
     with pytest.raises(InputError, match=r"no architecture called 'gpt-17'.*SmolLM2-135M.*config.json"):
         find_architecture("gpt-17")
 

@@ -215,10 +215,13 @@ def test_addresses_with_more_than_an_address() -> None:
         parse_endpoint("https://example.org/v1?api-version=1")
 
 
-@pytest.mark.parametrize("text", ["ftp://x", "http://", "http://x:99999999", "http://x:port"])
+@pytest.mark.parametrize(
+    "text", ["ftp://x", "http://", "http://x:99999999", "http://x:port", "http://[::1", "http://me:hidden@x:port"]
+)
 def test_bad_addresses(text: str) -> None:
-    with pytest.raises(InputError, match="no server address"):
+    with pytest.raises(InputError, match="no server address") as caught:
         parse_endpoint(text)
+    assert "hidden" not in str(caught.value)
 
 
 def test_the_api_key_never_shows() -> None:

@@ -123,3 +123,8 @@ def test_a_packed_run_can_be_read_where_it_is_unpacked(tmp_path: Path) -> None:
 def test_packing_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no run directory"):
         pack_run(tmp_path)
+
+
+def test_a_path_that_is_not_there_is_said_to_be_absent(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"there is no .*nowhere"):
+        RunDirectory(tmp_path / "nowhere").read_info()
