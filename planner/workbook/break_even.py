@@ -238,10 +238,12 @@ class _Writer:
     def _host(self, block: Block) -> Callable[[str], str]:
         """A function from the cell of a volume to the formula of the host's levelised cost there."""
         schedule, shared = self.schedule, self.schedule.shared
-        discount = schedule.months(shared.discount, 1, self.horizon)
+        discount = schedule.rows.months(shared.discount, 1, self.horizon)
         assert block.staff_cost is not None
-        every_month = schedule.months(shared.discount, 0, self.horizon)
-        service = (schedule.months(block.staff_cost + below, 0, self.horizon) for below in range(3))  # see `_staff`
+        every_month = schedule.rows.months(shared.discount, 0, self.horizon)
+        service = (
+            schedule.rows.months(block.staff_cost + below, 0, self.horizon) for below in range(3)
+        )  # see `HostRows`
         staff = f"SUMPRODUCT({every_month}*({'+'.join(service)}))"
         per_day = f"/{SECONDS_PER_DAY:.0f}"
         host = block.option
@@ -249,7 +251,7 @@ class _Writer:
         stairs = self.stairs[host.id]
         rules = rules_for(host, self.plan.frame.rules)
         stays = isinstance(host, OwnOption) or host.offer.term is Term.RESERVED
-        growth = schedule.months(shared.peak_load_per_rate if stays else shared.load_per_rate, 1, self.horizon)
+        growth = schedule.rows.months(shared.peak_load_per_rate if stays else shared.load_per_rate, 1, self.horizon)
         if isinstance(host, RentOption):
             assert block.rent_price is not None
             price, busy = self._rented(host, block.rent_price), None
@@ -273,12 +275,12 @@ class _Writer:
         """Present value of a rented machine by month."""
         schedule, horizon = self.schedule, self.horizon
         rest = max(host.offer.min_term_months - horizon, 0)
-        values = schedule.values[schedule.shared.discount] * schedule.values[price_row] * HOURS_PER_MONTH
+        values = schedule.rows.values[schedule.shared.discount] * schedule.rows.values[price_row] * HOURS_PER_MONTH
         values[horizon] *= 1 + rest
 
         def formula(m: int) -> str:
             owed = f"*{1 + rest}" if m == horizon and rest else ""
-            cells = (f"Schedule!{schedule.cell(row, m)}" for row in (schedule.shared.discount, price_row))
+            cells = (f"Schedule!{schedule.rows.cell(row, m)}" for row in (schedule.shared.discount, price_row))
             return f"{'*'.join(cells)}*{HOURS_PER_MONTH:.0f}{owed}"
 
         return self._weight_row(f"a machine rented all month: {host.id}", formula, values)
@@ -289,12 +291,12 @@ class _Writer:
         price, residual, idle, loaded = (
             inputs[f"{host.id}/{field}"] for field in ("price_usd", "residual_frac", "idle_w", "loaded_w")
         )
-        months, discount = (schedule.months(row, 0, horizon) for row in (shared.months, shared.discount))
+        months, discount = (schedule.rows.months(row, 0, horizon) for row in (shared.months, shared.discount))
         resale, network = inputs["resale_frac_of_book_value"], inputs["network_frac_of_hardware"]
         installed = inputs["installation_frac_of_hardware"]
 
         def pv(m: int) -> str:
-            return f"Schedule!{schedule.cell(shared.discount, m)}"
+            return f"Schedule!{schedule.rows.cell(shared.discount, m)}"
 
         def bought(b: int) -> str:
             since, age = f"({months}-{b})", f"MOD({horizon - b},{life})"
@@ -307,7 +309,7 @@ class _Writer:
             )
 
         mid = {name: float(column[0]) for name, column in self.mid.values.items()}
-        at = schedule.values[shared.discount]
+        at = schedule.rows.values[shared.discount]
         cohorts = _cohort_values(host, mid, at, horizon)
         self._weight_row(f"one bought in this month, to the end: {host.id}", bought, cohorts, from_month=0)
         row = self._next_weight - 1
@@ -333,9 +335,9 @@ class _Writer:
         busy = self._weight_row(
             f"busy power of one request a day: {host.id}",
             lambda m: (
-                f"{pv(m)}*Schedule!{schedule.cell(shared.load_per_rate, m)}*{per_request}*({loaded}-{idle}){power}"
+                f"{pv(m)}*Schedule!{schedule.rows.cell(shared.load_per_rate, m)}*{per_request}*({loaded}-{idle}){power}"
             ),
-            at * schedule.values[shared.load_per_rate] * machines * watts * usd_per_w,
+            at * schedule.rows.values[shared.load_per_rate] * machines * watts * usd_per_w,
         )
         return machine, busy
 

@@ -98,11 +98,10 @@ def _apis(options: Sequence[Option]) -> list[ApiOption]:
 def _write_options(sheet: Sheet, plan: Plan, schedule: ScheduleSheet, inputs: Inputs, mid: Draws) -> dict[str, str]:
     """One row per option; returns where the levelised cost of each stands."""
     shared, horizon = schedule.shared, plan.frame.horizon_months
-    discount = schedule.months(shared.discount, 0, horizon)
-    annuity = f"SUM({schedule.months(shared.discount, 1, horizon)})"
-    requests = (
-        f"SUMPRODUCT({schedule.months(shared.requests, 1, horizon)}*{schedule.months(shared.discount, 1, horizon)})"
-    )
+    discount = schedule.rows.months(shared.discount, 0, horizon)
+    paid_at_month_ends = schedule.rows.months(shared.discount, 1, horizon)
+    annuity = f"SUM({paid_at_month_ends})"
+    requests = f"SUMPRODUCT({schedule.rows.months(shared.requests, 1, horizon)}*{paid_at_month_ends})"
     per_request = plan.workload.input_tokens.mean + plan.workload.output_tokens.mean
     sheet.row(_FIRST - 1, 0, _OPTION_COLUMNS, Look.HEAD)
     sheet.worksheet.set_row(_FIRST - 1, 42)
@@ -112,11 +111,11 @@ def _write_options(sheet: Sheet, plan: Plan, schedule: ScheduleSheet, inputs: In
     levels = [option.levelised_usd_per_month for option in plan.options]
     found = {}
     for row, (block, result) in enumerate(zip(schedule.blocks, plan.options, strict=True), start=_FIRST):
-        cash, pnl = (schedule.months(place, 0, horizon) for place in (block.cash, block.pnl))
+        cash, pnl = (schedule.rows.months(place, 0, horizon) for place in (block.cash, block.pnl))
         sheet.row(row, 0, (describe(result), result.kind))
         npv = sheet.formula(row, 6, f"SUMPRODUCT({cash}*{discount})", result.npv_usd, Look.USD)
         found[result.id] = sheet.formula(row, 2, f"{npv}/{annuity}", result.levelised_usd_per_month, Look.USD)
-        sheet.formula(row, 3, f"Schedule!{schedule.cell(block.pnl, 1)}", result.first_month_usd, Look.USD)
+        sheet.formula(row, 3, f"Schedule!{schedule.rows.cell(block.pnl, 1)}", result.first_month_usd, Look.USD)
         sheet.formula(row, 4, f"SUM({cash})", result.cash_total_usd, Look.USD)
         sheet.formula(row, 5, f"SUM({pnl})", result.pnl_total_usd, Look.USD)
         tokens = f"{npv}/({requests}*{per_request!r}/{TOKENS_PER_MTOK})"
