@@ -48,6 +48,12 @@ def synthetic_model(name: str, folder: Path) -> Path:
     return path
 
 
+MAX_DURATION_S = 86_400.0
+MAX_TOKENS = 10_000_000
+MAX_CONCURRENCY = 20_000
+"""Above these a number is a slip: the ports of one machine end near 28,000 connections to one server."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
     app.command()(measure)
@@ -98,13 +104,14 @@ def measure(
         float | None, typer.Option(min=0.01, help="How much faster than it happened --replay is. Default: 1.")
     ] = None,
     input_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Prompt length; without lengths three shapes.")
+        int | None, typer.Option(min=1, max=MAX_TOKENS, help="Prompt length; without lengths three shapes.")
     ] = None,
-    output_tokens: Annotated[int | None, typer.Option(min=1, help="Output length.")] = None,
+    output_tokens: Annotated[int | None, typer.Option(min=1, max=MAX_TOKENS, help="Output length.")] = None,
     duration: Annotated[
         float | None,
         typer.Option(
             min=1.0,
+            max=MAX_DURATION_S,
             help="Seconds per level, warm-up included (default 30); with --auto of the whole run (default 240).",
         ),
     ] = None,
@@ -226,8 +233,10 @@ def _parse_concurrency(text: str) -> list[int]:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < 1:
-        raise InputError(f"--concurrency {text!r} is no list of whole numbers above 0; write it like 1,8,64")
+    if not numbers or not all(0 < number <= MAX_CONCURRENCY for number in numbers):
+        raise InputError(
+            f"--concurrency {text!r} is no list of whole numbers from 1 to {MAX_CONCURRENCY}; write it like 1,8,64"
+        )
     return numbers
 
 

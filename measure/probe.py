@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import psutil
@@ -93,6 +94,8 @@ def _check_status(endpoint: Endpoint, listing: Answer, wanted_model: str | None)
     if status in _REDIRECTS:
         target = listing.headers.get("location", "elsewhere")
         raise InputError(f"{endpoint.url} redirects (HTTP {status}) to {target}; give that server's address itself")
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise EngineError(f"{endpoint.url} refuses for now (HTTP 429, too many requests); wait, or raise its limit")
     if status >= 500 and wanted_model is None:
         raise EngineError(
             f"{endpoint.url} answers its model list with HTTP {status}; wait until its model is loaded, see its log, "
