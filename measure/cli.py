@@ -114,7 +114,7 @@ def dashboard(
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     log.print(f"dashboard: http://{host}:{port}  (Ctrl-C ends it)")
-    os.execve(sys.executable, [sys.executable, "-m", "streamlit", "run", door.origin, *flags], environment)
+    os.execve(sys.executable, [sys.executable, "-m", "planner.pages.serve", "run", door.origin, *flags], environment)
 
 
 def is_loopback(host: str) -> bool:

@@ -2,11 +2,13 @@
 
 import streamlit as st
 
+from planner.break_even_charts import price_surface
 from planner.charts import api_price_at_break_even, cost_against_volume, cost_by_category, cumulative_cash
 from planner.options import OptionKind
 from planner.pages.frame import open_plan
 from planner.pages.scenarios import draw_scenarios
 from planner.pages.show import chart, escape, table
+from planner.wording import percent, volume
 
 plan = open_plan()
 
@@ -49,8 +51,8 @@ for excluded in plan.excluded:
     else:
         st.caption(said)
 
-volume, cash, parts, ratio = st.tabs(["Cost against volume", "Cash flow", "Cost stack", "Break-even API price"])
-with volume:
+over_volume, cash, parts, ratio = st.tabs(["Cost against volume", "Cash flow", "Cost stack", "Break-even API price"])
+with over_volume:
     chart(
         cost_against_volume(plan),
         "cost_against_volume",
@@ -69,5 +71,64 @@ with ratio:
         )
     else:
         st.info("There is one side only: name API models and machines as candidates on the Prices page.")
+
+views = plan.break_even_views
+if views:
+    st.subheader("Break-even seen in other ways")
+    st.caption("Utilisation is busy over paid replica-time of the first month; payback is undiscounted.")
+    planned, first, latest = st.columns(3)
+    planned.metric("Utilisation at the plan", percent(views.busy_at_plan.utilisation_frac))
+    planned.caption(escape(views.busy_at_plan.host))
+    if views.busy_at_crossings:
+        at = views.busy_at_crossings[0]
+        first.metric("Utilisation at break-even", percent(at.utilisation_frac))
+        first.caption(escape(f"{at.host} at {volume(at.requests_per_day)} requests a day"))
+    else:
+        first.metric("Utilisation at break-even", "none")
+        first.caption("No volume that was searched changes sides.")
+    back = views.payback
+    latest.metric("Payback [months]", "never" if back.mid_month is None else f"{back.mid_month:.1f}")
+    latest.caption(
+        escape(
+            f"With one assumption at a time at its low or high: never in {back.cases_without} of {back.cases} cases"
+            + ("." if back.earliest_month is None else f", else from month {back.earliest_month:.1f}.")
+        )
+    )
+    chart(
+        price_surface(views.surface, plan.requests_per_day),
+        "price_surface",
+        "Cost of self-hosting over that of the API by requests per day and API price; on the line both are equal.",
+    )
+
+if plan.matrix:
+    st.subheader("What is not money")
+    st.caption(
+        "0 is worst, 1 is best, empty is not known. The score is the mean under your weights ([weights] in the "
+        "scenario file); without weights, or with a weighted criterion unknown, there is none."
+    )
+    table(
+        [
+            {
+                "option": row.option,
+                "levelised [USD/month]": row.usd_per_month,
+                "score": row.score,
+                **{cell.criterion: cell.score for cell in row.cells},
+                "downtime [h/month]": row.downtime_h_per_month,
+            }
+            for row in plan.matrix
+        ],
+        says="Decision matrix: cost, weighted score and the score in every criterion, per option.",
+        decimals={"levelised [USD/month]": "%.2f", "downtime [h/month]": "%.2f", "score": "%.2f"}
+        | {cell.criterion: "%.2f" for cell in plan.matrix[0].cells},
+    )
+    with st.expander("The facts behind the scores"):
+        table(
+            [
+                {"option": row.option, "criterion": cell.criterion, "fact": cell.fact}
+                for row in plan.matrix
+                for cell in row.cells
+            ],
+            says="The fact behind every score.",
+        )
 
 draw_scenarios(plan)

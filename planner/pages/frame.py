@@ -10,7 +10,7 @@ from planner.pages.link import files_named
 from planner.pages.show import escape
 from planner.pages.state import Session, change, go_back, note_plan, session
 from planner.pages.uploads import MAX_LOG_MB, read_uploaded_log, read_uploaded_profile, shown
-from planner.pages.work import Job, plan_key, shelf_of
+from planner.pages.work import Job, job_for, plan_key, shelf_of
 from planner.plan import Plan
 
 _AT_ONCE_S = 1.5
@@ -46,7 +46,7 @@ def _made(now: Session, top: DeltaGenerator | None) -> Plan:
     if now.job is None or now.job.key != key:
         if now.job is not None:
             now.job.cancel()
-        now.job = Job(now.scenario, now.directory, now.supplied, now.shelf)
+        now.job = job_for(now.scenario, now.directory, now.supplied, now.shelf)
     job = now.job
     if top is not None and job.answered.wait(_AT_ONCE_S) and job.headline:
         top.header(escape(job.headline))

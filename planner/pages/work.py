@@ -121,6 +121,20 @@ class Job:
             self.finished.set()
 
 
+_AHEAD: dict[Hashable, Job] = {}
+
+
+def start_ahead(scenario: Scenario, directory: Path, supplied: Supplied) -> None:
+    """Begin with a plan before anybody has asked for it; the first session that does takes it over."""
+    job = Job(scenario, directory, supplied, Shelf())
+    _AHEAD[job.key] = job
+
+
+def job_for(scenario: Scenario, directory: Path, supplied: Supplied, own: Shelf) -> Job:
+    """The job that was begun ahead, for one session alone, or a new one."""
+    return _AHEAD.pop(plan_key(scenario, directory), None) or Job(scenario, directory, supplied, own)
+
+
 def shelf_of(scenario: Scenario, own: Shelf) -> Shelf:
     """Where results of this scenario belong."""
     return own if any(name.startswith(UPLOAD) for name in files_named(scenario)) else SHARED

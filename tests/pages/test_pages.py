@@ -14,7 +14,7 @@ from planner.load import read_inputs
 from planner.pages.link import from_query, to_query
 from planner.pages.state import Session
 from planner.scenario import dump_scenario, load_scenario, parse_scenario
-from planner.wording import usd
+from planner.wording import percent, usd
 
 PAGES = (
     "verdict",
@@ -84,6 +84,13 @@ def test_the_pages_show_the_planners_numbers(opened: Open, repository: Path) -> 
     exact = [option["levelised_usd_per_month"] for option in verdict_document(plan)["options"]]
     assert options["levelised [USD/month]"].tolist() == exact
     assert options["option"].tolist() == [option.id for option in plan.options]
+    compare, views = opened("compare"), plan.break_even_views
+    assert views is not None
+    shown = {metric.label: metric.value for metric in compare.metric}
+    assert shown["Utilisation at the plan"] == percent(views.busy_at_plan.utilisation_frac)
+    matrix = next(frame.value for frame in compare.dataframe if "score" in frame.value.columns)
+    assert matrix["levelised [USD/month]"].tolist() == [row.usd_per_month for row in plan.matrix]
+    assert matrix["independence"].tolist() == [row.cells[3].score for row in plan.matrix]
 
 
 LIMITS: dict[str, tuple[str, tuple[Any, ...]]] = {
