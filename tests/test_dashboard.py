@@ -95,8 +95,8 @@ def test_moving_an_input_changes_the_answer_and_the_link(chromium: Any, dashboar
     staff = page.get_by_role("spinbutton", name="Staff [FTE]")
     staff.fill("9")
     staff.press("Enter")
-    page.wait_for_function("old => !document.querySelector('[data-testid=stMain]').innerText.includes(old)",
-                           arg=before[:80])  # fmt: skip
+    page.wait_for_function("old => { const now = document.querySelector('[data-testid=stMain] h2'); "
+                           "return now && now.innerText && !old.includes(now.innerText); }", arg=before)  # fmt: skip
     link = page.url
     assert "assumptions.staff_fte=" in link
     changed = text_of(page)
