@@ -119,7 +119,7 @@ def test_every_page_fits_the_screen(chromium: Any, dashboard: str, width: int, t
 
 def test_the_back_button_undoes(chromium: Any, dashboard: str) -> None:
     page = opened(chromium, dashboard)
-    shows = "value => document.querySelector('input[aria-label=\"Spare replicas\"]').value === value"
+    shows = "value => document.querySelector('input[aria-label=\"Spare replicas\"]')?.value === value"
     page.wait_for_function(shows, arg="1")
     spare = page.get_by_role("spinbutton", name="Spare replicas")
     spare.fill("3")
