@@ -38,11 +38,21 @@ def read_uploaded_measurement(name: str, content: bytes) -> tuple[str, Profile, 
         place = Path(folder)
         check_archive(name, content)
         with tarfile.open(fileobj=BytesIO(content), mode="r:gz") as archive:
-            archive.extractall(place, filter="data")
+            _unpack(archive, place)
         runs = [file.parent for file in place.rglob("run.json")]
         if len(runs) != 1:
             raise InputError(f"{shown(called)} holds {len(runs)} runs; pack one with `breakeven measure --pack`")
         return _named(called, _computed(runs[0], place, shown(called)).read_bytes())
+
+
+def _unpack(archive: tarfile.TarFile, place: Path) -> None:
+    """Write the plain files of a checked archive below `place`, with no rights or owners of their own."""
+    for member in archive:
+        content = archive.extractfile(member) if member.isfile() else None
+        if content is not None:
+            target = place / member.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content.read())
 
 
 def _named(called: str, content: bytes) -> tuple[str, Profile, bytes]:

@@ -24,7 +24,7 @@ def test_all_of_it_may_wait_a_day_and_every_hour_is_alike() -> None:
 
 def test_nothing_to_defer_is_the_same_shape() -> None:
     shape = servegen_week()
-    assert deferred_week(shape, deferrable_frac=0.0, deadline_h=24) is shape
+    assert deferred_week(shape, deferrable_frac=0.0, deadline_h=24) == shape
     assert deferred_week(flat_week(), deferrable_frac=0.5, deadline_h=24).weights == pytest.approx((1.0,) * 168)
     with pytest.raises(ValueError, match="share"):
         deferred_week(shape, deferrable_frac=1.5, deadline_h=24)
