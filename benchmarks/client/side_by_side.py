@@ -282,7 +282,8 @@ def own_on_engine(load: str, url: str, streams: int, seconds: float, folder: Pat
     done = subprocess.run(command, capture_output=True, text=True, timeout=6 * seconds + GRACE_S)
     if done.returncode:
         raise SystemExit(done.stderr)
-    level = next(x for x in json.loads(done.stdout)["levels"] if x["mode"] == "closed" and x["target"] == streams)
+    levels = [x for x in json.loads(done.stdout)["levels"] if x["mode"] == "closed" and x["shape"] != "ladder"]
+    level = next(x for x in levels if x["target"] == streams)
     return Figures(
         load=load,
         tool="breakeven",
