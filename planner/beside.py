@@ -11,7 +11,8 @@ from planner.ranges import Assumption
 from planner.risk import Risk
 from planner.scenario import SELF_HOSTED
 from planner.units import DAYS_PER_MONTH
-from pricing.quality import QualityResult, pass_rate
+from planner.vetoes import own_result
+from pricing.quality import pass_rate
 from pricing.types import Term
 
 
@@ -101,21 +102,12 @@ def _quality(inputs: PlanInputs, option: Option) -> QualityRate | None:
             names = (SELF_HOSTED,)
     rates = []
     for name in names:
-        given = inputs.scenario.quality.get(name)
-        if given is None:
+        result = own_result(inputs, name)
+        if result is None:
             return None
-        result = QualityResult(
-            model=name,
-            variant="",
-            suite=given.suite,
-            passed=given.passed,
-            total=given.total,
-            source=given.source,
-            as_of=None,
-        )
         value = pass_rate(result)
         rates.append(
-            QualityRate(passed=given.passed, total=given.total, rate=value.mid, low=value.low, high=value.high)
+            QualityRate(passed=result.passed, total=result.total, rate=value.mid, low=value.low, high=value.high)
         )
     return min(rates, key=lambda rate: rate.rate)
 

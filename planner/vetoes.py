@@ -101,10 +101,16 @@ def _poor(inputs: PlanInputs, name: str) -> Iterator[str]:
 
 def _quality(inputs: PlanInputs, name: str) -> Suitability | None:
     """`None` where no minimum is asked for or no result is given."""
-    needed, rate = inputs.scenario.requirements.min_pass_rate_frac, inputs.scenario.quality.get(name)
-    if needed is None or rate is None:
+    needed, result = inputs.scenario.requirements.min_pass_rate_frac, own_result(inputs, name)
+    return None if needed is None or result is None else suitability(result, needed)
+
+
+def own_result(inputs: PlanInputs, name: str) -> QualityResult | None:
+    """What the scenario says a model passed on the user's own tests; `None` where it says nothing."""
+    rate = inputs.scenario.quality.get(name)
+    if rate is None:
         return None
-    result = QualityResult(
+    return QualityResult(
         model=name,
         variant="",
         suite=rate.suite,
@@ -113,7 +119,6 @@ def _quality(inputs: PlanInputs, name: str) -> Suitability | None:
         source=rate.source,
         as_of=None,
     )
-    return suitability(result, needed)
 
 
 def _use(inputs: PlanInputs) -> IntendedUse:
