@@ -42,7 +42,7 @@ _REPLAY_OVER_LIMIT = 5.0
 _WORTH_TWO_KINDS_FRAC = 0.02
 """What a mix of offers must save over the cheapest single one to be worth running two kinds of machines."""
 
-_UNSAID = Verdict(headline="", paragraph="", cautions=())
+_UNSAID = Verdict(headline="", points=(), cautions=())
 
 
 def planned_requests_per_day(scenario: Scenario, workload: Workload) -> float:

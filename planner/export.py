@@ -79,6 +79,7 @@ def verdict_document(plan: Plan) -> dict[str, Any]:
         "horizon_months": scenario.horizon_months,
         "headline": plan.verdict.headline,
         "verdict": plan.verdict.paragraph,
+        "points": [{"about": point.about, "says": point.says} for point in plan.verdict.points],
         "cautions": plan.verdict.cautions,
         "requests_per_day": plan.requests_per_day,
         "workload": {**asdict(plan.workload), "source": plan.workload_source, "bad_rows": plan.bad_rows},

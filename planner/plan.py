@@ -127,12 +127,29 @@ class PriceRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One line of the list under the headline: what it is about, and its sentences."""
+
+    about: str
+    sentences: tuple[str, ...]
+
+    @property
+    def says(self) -> str:
+        return " ".join(self.sentences)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The answer in words. `paragraph` stands alone; `cautions` are one sentence each."""
+    """The answer in words: one sentence, the list of what stands behind it, and `cautions` of one sentence each."""
 
     headline: str
-    paragraph: str
+    points: tuple[Point, ...]
     cautions: tuple[str, ...]
+
+    @property
+    def paragraph(self) -> str:
+        """The sentences of all points as running text."""
+        return " ".join(point.says for point in self.points)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -122,6 +122,8 @@ def show_plan(made: Plan) -> None:
         )
     out.print(table, soft_wrap=False)
     out.print(f"{made.verdict.headline}\n", style="bold", markup=False)
-    out.print(f"{made.verdict.paragraph}\n", markup=False)
+    for point in made.verdict.points:
+        out.print(Text.assemble((f"{point.about}: ", "bold"), point.says))
+    out.print()
     for caution in made.verdict.cautions:
         out.print(f"- {caution}", markup=False)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from planner.breakeven import BreakEven
 from planner.cautions import cautions
 from planner.options import OptionKind
-from planner.plan import OptionResult, Plan, Verdict
+from planner.plan import OptionResult, Plan, Point, Verdict
 from planner.risk import LearnBy
 from planner.wording import describe, figure_text, label, percent, signed, usd, volume
 
@@ -24,25 +24,24 @@ _MOSTLY_EXTRAPOLATED_FRAC = 0.25
 
 
 def make_verdict(plan: Plan) -> Verdict:
-    """Who wins, by how much, from which volume on, and what would change it."""
+    """Who wins, by how much, from which volume on, how sure that is, what would change it, and what it leaves out."""
     if not plan.options:
         reasons = "; ".join(f"{excluded.id}: {excluded.reason}" for excluded in plan.excluded)
-        text = f"No candidate can serve this workload. {reasons}."
+        why = Point(about="Why", sentences=("No candidate can serve this workload.", f"{reasons}."))
         headline = "The result is that no option is left: every candidate is out."
-        return Verdict(headline=headline, paragraph=text, cautions=tuple(cautions(plan)))
-    sentences = [
-        _winner(plan),
-        *_extrapolated(plan),
-        *_break_even(plan),
-        *_busy_and_payback(plan),
-        *_several_offers(plan),
-        *_sensitivity(plan),
-        *_risk(plan),
-        *_flexibility(plan),
-        *_next_step(plan),
-        *_quality(plan),
-    ]
-    return Verdict(headline=headline_of(plan.options), paragraph=" ".join(sentences), cautions=tuple(cautions(plan)))
+        return Verdict(headline=headline, points=(why,), cautions=tuple(cautions(plan)))
+    points = {
+        "What it costs": (*_winner(plan), *_several_offers(plan)),
+        "From what volume": (*_break_even(plan), *_busy_and_payback(plan)),
+        "How sure": (*_extrapolated(plan), *_risk(plan)),
+        "What would change it": (*_sensitivity(plan), *_next_step(plan), *_flexibility(plan)),
+        "What it does not say": tuple(_quality(plan)),
+    }
+    return Verdict(
+        headline=headline_of(plan.options),
+        points=tuple(Point(about=about, sentences=said) for about, said in points.items() if said),
+        cautions=tuple(cautions(plan)),
+    )
 
 
 def headline_of(options: Sequence[OptionResult]) -> str:
@@ -67,23 +66,24 @@ def _runner_up(best: OptionResult, api: OptionResult, host: OptionResult) -> Opt
     return min(others, key=lambda option: option.levelised_usd_per_month)
 
 
-def _winner(plan: Plan) -> str:
+def _winner(plan: Plan) -> Iterator[str]:
     best, api, host = plan.options[0], plan.best_api, plan.best_self_host
     rate = next(a.value.mid for a in plan.assumptions if a.name == "discount_rate_frac_per_year")
-    start = (
+    yield (
         f"At {volume(plan.requests_per_day)} requests/day from {plan.scenario.start_month} on, over "
         f"{plan.scenario.horizon_months} months, {describe(best)} is the cheapest of {len(plan.options)} options at "
-        f"{usd(best.levelised_usd_per_month)} a month (all costs levelised at {rate:.1%} a year)"
+        f"{usd(best.levelised_usd_per_month)} a month (levelised at {rate:.1%} a year, like every cost here)."
     )
     if api is None or host is None:
         missing = "API model" if best.kind is not OptionKind.API else "self-hosted option"
-        return f"{start}; there is no {missing} to compare it with."
+        yield f"There is no {missing} to compare it with."
+        return
     other = _runner_up(best, api, host)
     name = "API model" if other is api else "self-hosted option on one offer"
     more = other.levelised_usd_per_month - best.levelised_usd_per_month
-    return (
-        f"{start}; the cheapest {name}, {describe(other)}, costs {usd(other.levelised_usd_per_month)}, "
-        f"which is {usd(more)} a month more ({_times(other.levelised_usd_per_month, best.levelised_usd_per_month)})."
+    yield (
+        f"The cheapest {name}, {describe(other)}, costs {usd(other.levelised_usd_per_month)}: {usd(more)} a month more "
+        f"({_times(other.levelised_usd_per_month, best.levelised_usd_per_month)})."
     )
 
 
@@ -158,20 +158,18 @@ def _sensitivity(plan: Plan) -> Iterator[str]:
     bars = [bar for bar in plan.sensitivity if bar.swing_usd_per_month > 0][:_NAMED_ASSUMPTIONS]
     if not bars:
         return
-    mid = _difference(plan)
     said = "; ".join(
         f"{label(bar.name)} {figure_text(bar.low)} to {figure_text(bar.high)} "
         f"({signed(bar.difference_at_low_usd_per_month)} to {signed(bar.difference_at_high_usd_per_month)})"
         for bar in bars
     )
+    yield f"Self-hosting minus API, in USD a month, depends most on {said}."
+    mid = _difference(plan)
     turning = [label(bar.name) for bar in plan.sensitivity if bar.turns(mid)]
-    one = "" if len(turning) == 1 else "each of "
-    end = (
-        f"{one}{', '.join(turning)} alone would turn the answer"
-        if turning
-        else "none of all assumptions alone turns the answer"
-    )
-    yield f"Self-hosting minus API, in USD a month, depends most on {said}; {end}."
+    if not turning:
+        yield "No assumption alone turns the answer."
+    else:
+        yield f"{'' if len(turning) == 1 else 'Each of '}{', '.join(turning)} alone would turn the answer."
 
 
 def _risk(plan: Plan) -> Iterator[str]:

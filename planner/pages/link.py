@@ -81,7 +81,7 @@ def changes(before: Scenario, after: Scenario) -> dict[str, tuple[str, str]]:
 def files_named(scenario: Scenario) -> set[str]:
     """Every file that a scenario asks for, as it writes it."""
     machines = (*scenario.candidates.rent, *scenario.candidates.own)
-    named = (scenario.profile, scenario.own_prices, scenario.price_lock, scenario.quotes)
+    named = (scenario.profile, scenario.own_prices, scenario.price_lock, scenario.quotes, scenario.evaluations)
     return {scenario.workload.log, *filter(None, named), *(m.profile for m in machines if m.profile)}
 
 

@@ -23,7 +23,8 @@ if plan.risk.self_host_cheaper_frac is not None:
     odds.metric("Self-hosting is cheaper", percent(plan.risk.self_host_cheaper_frac))
     odds.caption(f"in this share of {plan.risk.draws:,} draws of all uncertain figures: see Risk.")
 
-st.write(escape(plan.verdict.paragraph))
+for point in plan.verdict.points:
+    st.markdown(f"- **{escape(point.about)}**: {escape(point.says)}")
 chart(
     cost_against_volume(plan),
     "cost_against_volume",
@@ -35,5 +36,3 @@ if plan.sensitivity:
 st.subheader("What to keep in mind")
 for caution in plan.verdict.cautions:
     st.markdown(f"- {escape(caution)}")
-for question in plan.questions:
-    st.markdown(f"- {escape(question)}")

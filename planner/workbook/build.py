@@ -268,7 +268,7 @@ def _write_notes(book: Book, plan: Plan, cells: BreakEvenCells | None) -> None:
         ),
         *([] if cells or committed else ["No break-even: a side has no option, or lines of the schedule are values."]),
         plan.verdict.headline,
-        plan.verdict.paragraph,
+        *(f"{point.about}: {point.says}" for point in plan.verdict.points),
         *plan.verdict.cautions,
         *(f"{out.id} is out: {out.reason}" for out in plan.excluded),
         *(f"{file.role} {file.path}: sha256 {file.sha256}" for file in plan.files),

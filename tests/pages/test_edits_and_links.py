@@ -98,7 +98,7 @@ def test_a_scenario_too_different_for_a_link_has_none(base: Scenario) -> None:
         from_query(base, {"name": "x" * 5000})
 
 
-@pytest.mark.parametrize("key", ["workload.log", "profile", "own_prices", "price_lock", "quotes"])
+@pytest.mark.parametrize("key", ["workload.log", "profile", "own_prices", "price_lock", "quotes", "evaluations"])
 @pytest.mark.parametrize("path", ["/etc/passwd", "../secret.toml", "other.csv"])
 def test_a_link_cannot_name_files_of_the_server(base: Scenario, key: str, path: str) -> None:
     with pytest.raises(InputError, match="does not use"):

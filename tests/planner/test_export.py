@@ -8,6 +8,7 @@ import json
 import math
 from pathlib import Path
 
+import markupsafe
 import pytest
 from plan_case import ONE_AT_A_TIME, SCENARIO, write_case
 
@@ -149,6 +150,8 @@ def test_the_report_stands_alone(plan: Plan) -> None:
     assert '<link rel="stylesheet"' not in outside
     assert report.count("plotly.js v") == 1
     assert plan.verdict.headline in report
+    for point in plan.verdict.points:
+        assert f"<dt>{point.about}</dt><dd>{markupsafe.escape(point.says)}</dd>" in report
 
 
 def test_numbers_are_finite_and_keys_sorted(plan: Plan) -> None:

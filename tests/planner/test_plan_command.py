@@ -28,6 +28,9 @@ def test_it_writes_the_plan_beside_the_scenario_and_prints_the_verdict(tmp_path:
     done = breakeven("plan", str(directory / "scenario.toml"))
     assert done.returncode == 0, done.stderr
     assert "Buy tokens: openai/gpt-4o-mini" in done.stdout
+    told = json.loads((directory / "plan" / "verdict.json").read_bytes())
+    printed = " ".join(done.stdout.split())
+    assert all(f"{point['about']}: {point['says']}" in printed for point in told["points"])
     assert {file.name for file in (directory / "plan").iterdir()} == {
         "verdict.json", "costs.csv", "assumptions.csv", "hourly.csv", "report.html", "manifest.json",
         "prices.lock.json", "focus.csv", "plan.xlsx", "costs_excel.csv", "costs_excel_semicolon.csv",
@@ -44,7 +47,7 @@ def test_a_service_level_that_no_replica_reaches_takes_self_hosting_out_and_stil
     assert [out["id"] for out in found["excluded"]] == ["aws-c7a-large", "cpu-1p-8c"]  # type: ignore[index]
     assert "E2E of an empty replica: needs 0.5 s, has 1" in found["excluded"][0]["reason"]  # type: ignore[index]
     assert found["break_even"] is None
-    assert "there is no self-hosted option to compare it with" in str(found["verdict"])
+    assert "There is no self-hosted option to compare it with" in str(found["verdict"])
 
 
 def test_a_model_whose_context_is_too_short_is_out(tmp_path: Path) -> None:

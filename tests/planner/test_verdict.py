@@ -128,9 +128,22 @@ def test_machines_of_several_offers_that_are_cheaper_are_not_passed_over(plan: P
     assert f"$100 less than {describe(host)}, and less than {api.id} at the planned volume already." in said
     cheap = dataclasses.replace(api, levelised_usd_per_month=cost - 200)
     said = make_verdict(dataclasses.replace(plan, options=(cheap, mix, host))).paragraph
-    assert "the cheapest self-hosted option on one offer" in said
+    assert "The cheapest self-hosted option on one offer" in said
     assert "at the planned volume already" not in said
     assert "together cost" not in make_verdict(plan).paragraph
+
+
+def test_the_list_says_each_thing_under_its_heading(plan: Plan) -> None:
+    says = {point.about: point.says for point in plan.verdict.points}
+    assert list(says) == [
+        *("What it costs", "From what volume", "How sure", "What would change it", "What it does not say")
+    ]
+    assert "$989 a month" in says["What it costs"]
+    assert "297 k requests/day" in says["From what volume"]
+    assert "P10 to P90" in says["How sure"]
+    assert "staff (FTE) 0.05 to 0.3" in says["What would change it"]
+    assert "about money only" in says["What it does not say"]
+    assert " ".join(says.values()) == plan.verdict.paragraph
 
 
 def test_an_assumption_that_turns_the_answer_is_named(plan: Plan) -> None:
