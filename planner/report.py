@@ -17,6 +17,7 @@ from planner.charts import (
     ttft_against_prompt_length,
 )
 from planner.plan import Plan
+from planner.risk_charts import cash_difference_chart, cash_fan_chart, payback_said
 from planner.version import VERSION
 from planner.wording import cards, describe, label, percent, usd, volume
 
@@ -42,6 +43,9 @@ def render_report(plan: Plan) -> str:
         charts["tornado"] = tornado_chart(plan)
     if plan.break_even:
         charts["ratio"] = api_price_at_break_even(plan)
+    if plan.risk.fan is not None:
+        charts["fan"] = cash_fan_chart(plan)
+        charts["fan_difference"] = cash_difference_chart(plan)
     if host and host.fleet:
         charts["hours"] = load_by_hour(host.fleet.week)
     if profile and profile.levels:
@@ -60,6 +64,7 @@ def render_report(plan: Plan) -> str:
         describe=describe,
         cards=cards,
         percent=percent,
+        payback_said=payback_said,
     )
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from planner.breakeven import Difference, halved
 from planner.cost import cash_by_month_usd
 from planner.draws import Draws, draws_from, mid_values, worlds_of
+from planner.fan import CashFan, cash_fan
 from planner.finance import annuity_factor, levelised_usd_per_month, monthly_rate, npv_usd, payback_months
 from planner.fleet import held_rate_per_s, machines_needed
 from planner.flexibility import NotCommitting, Waiting, value_of_not_committing, value_of_waiting
@@ -142,6 +143,7 @@ class Risk:
     recommended_cheaper_frac: float | None = None
     break_even: BreakEvenSpread | None = None
     payback: PaybackSpread | None = None
+    fan: CashFan | None = None
     waiting: Waiting | None = None
     not_committing: NotCommitting | None = None
 
@@ -303,7 +305,7 @@ def _between_sides(
     api: str | None,
     host: str | None,
 ) -> dict[str, Any]:
-    """What needs one option of each side: payback, waiting, not committing."""
+    """What needs one option of each side: payback, cash so far, waiting, not committing."""
     by_id = {option.id: option for option in options}
     tokens, own = by_id.get(api or ""), by_id.get(host or "")
     if not isinstance(tokens, ApiOption) or not isinstance(own, RentOption | OwnOption):
@@ -316,6 +318,7 @@ def _between_sides(
     best = min(float(cost.mean()) for cost in costs.values())
     return {
         "payback": _payback(cash_usd[own.id] - cash_usd[tokens.id]),
+        "fan": cash_fan(tokens.id, own.id, cash_usd[tokens.id], cash_usd[own.id]),
         "waiting": value_of_waiting(tokens, own, frame, worlds, costs[tokens.id], best),
         "not_committing": value_of_not_committing(tokens, min(leaving)[2], frame, worlds, best) if leaving else None,
     }

@@ -3,9 +3,11 @@
 import plotly.graph_objects as go
 
 from planner.charts import COLOURS, GREY, short, styled
+from planner.fan import Band
+from planner.options import OptionKind
 from planner.plan import Plan
 from planner.risk import Knowing
-from planner.wording import label
+from planner.wording import label, percent
 
 _LEAST_WORTH_USD_PER_MONTH = 1.0
 
@@ -53,3 +55,67 @@ def worth_knowing(plan: Plan) -> go.Figure:
     figure.update_xaxes(title="USD a month", tickprefix="$", rangemode="tozero")
     figure.update_yaxes(automargin=True)
     return styled(figure, "What a better figure is worth", height=150 + 30 * max(len(worth), 2))
+
+
+def cash_fan_chart(plan: Plan) -> go.Figure:
+    """Cash paid so far by month on both sides, median and P10 to P90; empty where there is one side only."""
+    figure, fan = go.Figure(), plan.risk.fan
+    if fan is not None:
+        kinds = {risk.id: risk.kind for risk in plan.risk.options}
+        _add_band(figure, fan.api_usd, COLOURS[OptionKind.API], "solid", f"API: {short(fan.api)}")
+        _add_band(figure, fan.host_usd, COLOURS[kinds[fan.host]], "dash", f"{kinds[fan.host]}: {short(fan.host)}")
+    figure.update_xaxes(title="month (0: before the first)", rangemode="tozero")
+    figure.update_yaxes(title="USD paid so far, cash", tickprefix="$", rangemode="tozero")
+    return styled(figure, "Cash paid so far: median, P10 to P90")
+
+
+def cash_difference_chart(plan: Plan) -> go.Figure:
+    """Self-hosting minus API in cash paid so far, draw by draw, with the month in which the median crosses zero."""
+    figure, fan = go.Figure(), plan.risk.fan
+    if fan is not None:
+        _add_band(figure, fan.difference_usd, COLOURS[OptionKind.HYBRID], "solid", "self-hosting minus API")
+        if fan.median_payback_month:
+            figure.add_vline(
+                x=fan.median_payback_month,
+                line={"color": GREY, "dash": "dot"},
+                annotation={"text": f"month {fan.median_payback_month:.1f}", "font": {"size": 12}},
+            )
+    figure.add_hline(y=0.0, line={"color": GREY, "width": 1})
+    figure.update_xaxes(title="month (0: before the first)", rangemode="tozero")
+    figure.update_yaxes(title="USD, above 0 the API has cost less", tickprefix="$")
+    return styled(figure, "Self-hosting minus API, cash paid so far", height=360)
+
+
+def _add_band(figure: go.Figure, band: Band, colour: str, dash: str, name: str) -> None:
+    """A shaded band from P10 to P90 with the median as a line; the band goes and comes with its line in the legend."""
+    months = list(range(len(band.p50)))
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    for edge, fill in ((band.p10, None), (band.p90, "tonexty")):
+        figure.add_scatter(
+            x=months, y=edge, mode="lines", line={"width": 0}, fill=fill, fillcolor=f"rgba({red},{green},{blue},0.22)",
+            showlegend=False, legendgroup=name, hoverinfo="skip",
+        )  # fmt: skip
+    figure.add_scatter(
+        x=months, y=band.p50, mode="lines", line={"color": colour, "width": 3, "dash": dash}, name=name,
+        legendgroup=name, customdata=list(zip(band.p10, band.p90, strict=True)),
+        hovertemplate="month %{x}: median $%{y:,.0f}, P10 $%{customdata[0]:,.0f}, P90 $%{customdata[1]:,.0f}"
+        "<extra>%{fullData.name}</extra>",
+    )  # fmt: skip
+
+
+def payback_said(plan: Plan) -> str:
+    """When self-hosting has paid no more than the API, in one or two sentences; empty where there is one side only."""
+    fan = plan.risk.fan
+    if fan is None:
+        return ""
+    if fan.median_payback_month is None:
+        median = f"The median difference ends above zero: by month {plan.scenario.horizon_months} the API has cost less"
+    elif fan.median_payback_month == 0.0:
+        median = "The median difference is never above zero: self-hosting lays nothing out over the API"
+    else:
+        median = f"The median difference crosses zero in month {fan.median_payback_month:.1f} for good"
+    return (
+        f"{median}. In {percent(fan.ever_ahead_frac)} of the draws self-hosting has paid no more than the API at the "
+        f"end of some month, in {percent(fan.ahead_at_end_frac)} it has paid less at the end of the plan. This is cash "
+        f"as it is paid; the probability that self-hosting is cheaper discounts every month."
+    )

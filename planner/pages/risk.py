@@ -5,7 +5,14 @@ import streamlit as st
 from planner.charts import tornado_chart
 from planner.pages.frame import open_plan
 from planner.pages.show import chart, escape, table
-from planner.risk_charts import cost_spread, worth_knowing, worth_saying
+from planner.risk_charts import (
+    cash_difference_chart,
+    cash_fan_chart,
+    cost_spread,
+    payback_said,
+    worth_knowing,
+    worth_saying,
+)
 from planner.wording import label, percent, signed, usd
 
 plan = open_plan()
@@ -56,6 +63,25 @@ table(
         "%.2f",
     ),
 )
+if risk.fan is not None:
+    st.subheader("How the money runs away or comes back")
+    st.caption(
+        escape(
+            "Cash in nominal USD, added up month by month over the same draws; month 0 is paid before the first month. "
+            f"Line: median. Shaded: P10 to P90. {risk.fan.api} against {risk.fan.host}, the cheapest of each side."
+        )
+    )
+    chart(
+        cash_fan_chart(plan),
+        "cash_fan",
+        "Cash paid so far by month for the API model and the self-hosted option: median and P10 to P90.",
+    )
+    chart(
+        cash_difference_chart(plan),
+        "cash_difference",
+        "Cash paid so far, self-hosting minus API: median, P10 to P90, and the month in which the median crosses zero.",
+    )
+    st.write(escape(payback_said(plan)))
 if plan.sensitivity:
     chart(tornado_chart(plan), "tornado", "How far each assumption moves self-hosting minus API, widest at the top.")
 st.subheader("What is it worth to know better?")
