@@ -6,8 +6,8 @@ import numpy as np
 
 from measure.records import LevelRecord, Outcome, RequestRecord
 from planner.profile import EngineLimits, LevelSummary, StepTimeFit
-from planner.step_refine import ClosedLevel, refine_step_time
-from planner.steptime import LoadPoint, fit_step_time
+from planner.steptime.fit import LoadPoint, fit_step_time
+from planner.steptime.refine import ClosedLevel, refine_step_time
 from planner.units import NANOSECONDS_PER_SECOND
 
 Grouped = Mapping[tuple[str, int], Sequence[RequestRecord]]

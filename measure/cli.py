@@ -15,14 +15,14 @@ import typer
 import measure.commands
 import measure.demo
 import measure.profile_commands
-import planner.backtest_commands
-import planner.plan_commands
-import planner.workload_commands
+import planner.commands.backtest
+import planner.commands.plan
+import planner.commands.workload
 import pricing.commands
 from planner.console import log
 from planner.errors import BreakevenError, InputError
 from planner.examples import newest_scenario
-from planner.scenario import load_scenario, scenario_file
+from planner.scenario.toml_file import load_scenario, scenario_file
 from planner.version import VERSION
 
 LOOPBACK = "127.0.0.1"
@@ -49,10 +49,10 @@ for room in (
     measure.demo,
     measure.commands,
     measure.profile_commands,
-    planner.workload_commands,
+    planner.commands.workload,
     pricing.commands,
-    planner.plan_commands,
-    planner.backtest_commands,
+    planner.commands.plan,
+    planner.commands.backtest,
 ):
     room.register(app)
 

@@ -15,15 +15,16 @@ from measure.report import ConsoleProgress, print_profile
 from measure.rundir import RUN_FILE
 from measure.session import run_measurement
 from measure.sweep import quick_plan
+from planner.commands.plan import PLAN_DIRECTORY, plan_scenario, show_plan
 from planner.console import emit_json, log
 from planner.errors import InputError, PriceError
 from planner.examples import EXAMPLE_LOG, EXAMPLE_SCENARIO
-from planner.export import REPORT_FILE, VERDICT_FILE, verdict_document, write_plan
-from planner.plan_commands import PLAN_DIRECTORY, plan_scenario, show_plan
+from planner.export.directory import REPORT_FILE, VERDICT_FILE, verdict_document, write_plan
 from planner.profile import Host, Memory, Profile
-from planner.scenario import FILE_NAME, Figure, Machine, Scenario, dump_scenario, load_scenario
-from planner.steptime import lone_ttft_s
-from planner.traces import read_log
+from planner.scenario.tables import Figure, Machine, Scenario
+from planner.scenario.toml_file import FILE_NAME, dump_scenario, load_scenario
+from planner.steptime.fit import lone_ttft_s
+from planner.traces.request_log import read_log
 from pricing.hardware import purchase_offers, smallest_rental_for
 
 MODEL = "SmolLM2-135M:Q8_0"

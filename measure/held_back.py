@@ -9,7 +9,7 @@ from measure.calibration import Grouped, output_tokens
 from measure.records import LevelRecord, Outcome, RequestRecord
 from measure.summary import e2e_s, tpot_s, ttft_s
 from planner.profile import Check, EngineLimits, HeldBackRun, LevelSummary, StepTime
-from planner.simulator import simulate
+from planner.simulator.simulate import simulate
 from planner.units import NANOSECONDS_PER_SECOND
 from planner.workload import Workload
 

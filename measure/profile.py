@@ -29,7 +29,7 @@ from planner.profile import (
     Provenance,
     Scheduler,
 )
-from planner.steptime import LoadPoint
+from planner.steptime.fit import LoadPoint
 
 _DEFAULT_STEP_TOKENS = 2048
 _MAX_REASONS = 4

@@ -17,7 +17,7 @@ from planner.imports.document import read_document
 from planner.imports.load import read_content
 from planner.imports.registry import reader_of
 from planner.profile import Profile, dump_profile
-from planner.reference import list_references
+from planner.steptime.reference import list_references
 
 MAX_FILES = 2000
 _SUFFIXES = (".json", ".jsonl", ".csv", ".gz")

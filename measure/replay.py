@@ -16,7 +16,7 @@ from measure.endpoint import NONCE_DIGITS, Dialect, Endpoint, build_template
 from measure.prompts import NonceSource, random_words
 from measure.records import LevelSpec, PlannedReplay, PromptFit
 from planner.errors import InputError
-from planner.traces import read_log
+from planner.traces.request_log import read_log
 from planner.workload import Workload
 
 REPLAY_SHAPE = "replay"

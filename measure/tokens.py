@@ -6,7 +6,7 @@ from typing import Any
 from measure.endpoint import Endpoint
 from measure.records import TokenSource
 from measure.web import try_asking
-from planner.token_count import shipped_encoding
+from planner.traces.token_count import shipped_encoding
 
 _SAMPLE = "time people way water"
 _APPROXIMATION = "cl100k_base"

@@ -7,7 +7,7 @@ import base64
 from dataclasses import dataclass
 from functools import cache
 
-from planner.token_count import ranks_file
+from planner.traces.token_count import ranks_file
 
 RANKS_FILE = ranks_file("cl100k_base")
 SPECIAL_TOKENS = ("<|bos|>", "<|eos|>", "<|pad|>")

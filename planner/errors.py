@@ -5,7 +5,7 @@ BreakevenError                  (1)
 |-- EngineError                 (3)   an engine or server did not start, died or answered nonsense
 `-- PriceError                  (4)   a price is missing, ambiguous or impossible; never answered with a number
 
-"It does not fit" is no error but a value: see `planner.capacity.Shortfall`.
+"It does not fit" is no error but a value: see `planner.capacity.staircase.Shortfall`.
 """
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from planner.errors import InputError
-from planner.levels import TUNING, Field, Tuning, fit_levels
-from planner.measurements import Deployment, read_level_table
-from planner.validate import MIN_POINTS, fit_and_score_points
+from planner.steptime.levels import TUNING, Field, Tuning, fit_levels
+from planner.steptime.measurements import Deployment, read_level_table
+from planner.steptime.validate import MIN_POINTS, fit_and_score_points
 
 FOLDS = 5
 SETTINGS = 40

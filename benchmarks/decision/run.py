@@ -4,10 +4,10 @@ import dataclasses
 import time
 from pathlib import Path
 
-from planner.cost import levelised_cost_usd_per_month
-from planner.decide import make_plan, size_fleets
-from planner.load import load_inputs
-from planner.risk import draw_worlds
+from planner.analysis.risk import draw_worlds
+from planner.cost.ledger import levelised_cost_usd_per_month
+from planner.decision.decide import make_plan, size_fleets
+from planner.scenario.load import load_inputs
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 DRAWS, OPTIONS, MONTHS = 10_000, 10, 36

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from planner.cells import EXCEL
-from planner.decide import make_plan, size_fleets
-from planner.export import assumptions_csv, costs_csv, focus_csv, hourly_csv, plan_files
-from planner.load import load_inputs
-from planner.plan import Plan
-from planner.report import render_report
+from planner.decision.decide import make_plan, size_fleets
+from planner.decision.plan import Plan
+from planner.export.directory import assumptions_csv, costs_csv, focus_csv, hourly_csv, plan_files
+from planner.export.report import render_report
+from planner.scenario.load import load_inputs
 from planner.workbook import workbook_xlsx
 
 RUNS = 5

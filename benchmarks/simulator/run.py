@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from planner.profile import EngineLimits, Scheduler, StepTime
-from planner.simulator import simulate
+from planner.simulator.simulate import simulate
 from planner.workload import Workload
 
 REQUESTS = 10_000

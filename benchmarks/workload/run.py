@@ -16,13 +16,13 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from planner.capacity import CapacityCurve, FleetRules, Slo, capacity_curve
-from planner.fleet import replicas_needed
-from planner.hours import plan_hours
-from planner.overflow import with_overflow
-from planner.reference import reference_profile
-from planner.simulator import simulate
-from planner.traces import read_log
+from planner.capacity.fleet import replicas_needed
+from planner.capacity.hours import plan_hours
+from planner.capacity.overflow import with_overflow
+from planner.capacity.staircase import CapacityCurve, FleetRules, Slo, capacity_curve
+from planner.simulator.simulate import simulate
+from planner.steptime.reference import reference_profile
+from planner.traces.request_log import read_log
 from planner.workload import week_of
 
 ROWS = 10_000_000

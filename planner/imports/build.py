@@ -8,8 +8,6 @@ from planner.imports.document import read_document
 from planner.imports.points import LevelsOfShape, by_shape, fitted_points, snapped
 from planner.imports.record import Kind, ToolResult
 from planner.imports.registry import read_results, reader_of, without_doubles
-from planner.levels import UNBOUNDED, running_limits
-from planner.measurements import DEFAULT_STEP_TOKENS, shapes_of
 from planner.profile import (
     SCHEMA_VERSION,
     EngineLimits,
@@ -22,8 +20,10 @@ from planner.profile import (
     SourceFile,
     Statistics,
 )
-from planner.reference import MIN_RATIO_SPAN
-from planner.steptime import LoadPoint, fit_step_time
+from planner.steptime.fit import LoadPoint, fit_step_time
+from planner.steptime.levels import UNBOUNDED, running_limits
+from planner.steptime.measurements import DEFAULT_STEP_TOKENS, shapes_of
+from planner.steptime.reference import MIN_RATIO_SPAN
 from planner.units import BYTES_PER_GIB
 from planner.version import VERSION
 

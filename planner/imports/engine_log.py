@@ -3,7 +3,7 @@
 from planner.imports.document import Document, Row, has, positive
 from planner.imports.record import Subject, ToolRequest, ToolResult
 from planner.imports.window import level_of_requests
-from planner.measurements import REQUEST_FIELDS
+from planner.steptime.measurements import REQUEST_FIELDS
 
 NAME = "engine request log"
 

@@ -2,9 +2,9 @@
 
 from planner.imports.document import Document, has
 from planner.imports.record import Subject, ToolLevel, ToolResult
-from planner.measurements import DEPLOYMENT_COLUMNS, LEVEL_COLUMNS, Deployment, level_table
 from planner.profile import Statistics
-from planner.steptime import LoadPoint
+from planner.steptime.fit import LoadPoint
+from planner.steptime.measurements import DEPLOYMENT_COLUMNS, LEVEL_COLUMNS, Deployment, level_table
 
 NAME = "level means"
 

@@ -4,13 +4,13 @@ Neither has a queue, HTTP, or prompts that arrive while others decode. llama-ben
 gives the TTFT of a lone request, a generation test its TPOT. llama-batched-bench processes `pl` prompts of `pp` tokens
 and then decodes `tg` tokens of all at once, so a closed loop is composed from its two times: a decode step of `pl`
 sequences takes t_tg / tg, and on each of them fall (N - 1) / (w + O - 1) prompts of others at t_pp / pl, as
-`planner.steptime` has it with a wait of w = 1 step.
+`planner.steptime.fit` has it with a wait of w = 1 step.
 """
 
 from planner.imports.document import Document, Row, field, has, iso_date, mean, numbers, positive, text
 from planner.imports.record import Kind, Subject, ToolLevel, ToolResult
 from planner.profile import Host, Statistics
-from planner.steptime import WAITED_STEPS
+from planner.steptime.fit import WAITED_STEPS
 from planner.units import NANOSECONDS_PER_SECOND
 
 BENCH = "llama-bench"

@@ -8,7 +8,7 @@ from planner.imports.document import MAX_BYTES, read_document
 from planner.imports.points import by_shape, fitted_points, snapped
 from planner.imports.record import Subject, ToolResult
 from planner.imports.registry import reader_of
-from planner.measurements import Deployment, LevelTable
+from planner.steptime.measurements import Deployment, LevelTable
 
 
 def read_content(path: Path) -> bytes:
@@ -23,7 +23,7 @@ def read_content(path: Path) -> bytes:
 def read_foreign_levels(path: Path) -> LevelTable | None:
     """The deployments that a load generator's result file measured; `None` for a file of no such tool.
 
-    A table or log in the columns of `planner.measurements` is none of a tool either.
+    A table or log in the columns of `planner.steptime.measurements` is none of a tool either.
     """
     try:
         document = read_document(str(path), read_content(path))

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from planner.imports.record import ToolLevel
-from planner.measurements import shapes_of
-from planner.steptime import LoadPoint
+from planner.steptime.fit import LoadPoint
+from planner.steptime.measurements import shapes_of
 
 OPEN_STANDS_IN = (
     "fewer than two closed-loop levels: open-loop ones are fitted, each as the closed loop with as many requests in "

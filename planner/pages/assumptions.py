@@ -5,12 +5,12 @@ from typing import Any
 
 import streamlit as st
 
+from planner.decision.wording import label
 from planner.pages.edits import edited_figure
 from planner.pages.frame import open_plan
 from planner.pages.show import escape, table
 from planner.pages.state import change, session, with_assumption
-from planner.scenario import Figure
-from planner.wording import label
+from planner.scenario.tables import Figure
 
 EDITED = ("low", "mid", "high", "source")
 

@@ -4,15 +4,15 @@ import re
 
 import streamlit as st
 
-from planner.backtest import Backtest, backtest, totals
-from planner.backtest_commands import backtest_csv
-from planner.bills import Bill, read_bill, read_server_metrics
+from planner.backtest.bills import Bill, read_bill, read_server_metrics
+from planner.backtest.difference import Backtest, backtest, totals
+from planner.commands.backtest import backtest_csv
+from planner.decision.plan import Plan
+from planner.decision.wording import describe
 from planner.errors import BreakevenError, InputError
 from planner.pages.frame import open_plan
 from planner.pages.show import escape, table
 from planner.pages.uploads import MAX_BILL_MB, check_size, shown, upload_name
-from planner.plan import Plan
-from planner.wording import describe
 
 PARTS = ("planned_usd", "volume_usd", "mix_usd", "cache_usd", "price_usd", "actual_usd")
 BAD_ROWS_SHOWN = 20

@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from planner.charts import load_by_hour
-from planner.options import OptionKind
+from planner.charts.plan import load_by_hour
+from planner.cost.options import OptionKind
+from planner.decision.wording import percent
 from planner.pages.frame import open_plan
 from planner.pages.show import chart, escape, table
-from planner.wording import percent
 
 plan = open_plan()
 

@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from planner.break_even_charts import price_surface
-from planner.charts import api_price_at_break_even, cost_against_volume, cost_by_category, cumulative_cash
-from planner.options import OptionKind
+from planner.charts.break_even import price_surface
+from planner.charts.plan import api_price_at_break_even, cost_against_volume, cost_by_category, cumulative_cash
+from planner.cost.options import OptionKind
+from planner.decision.wording import percent, volume
 from planner.pages.frame import open_plan
 from planner.pages.scenarios import draw_scenarios
 from planner.pages.show import chart, escape, table
-from planner.wording import percent, volume
 
 plan = open_plan()
 

@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from planner.scenario import Figure, Machine, RateKind, StatedRate
+from planner.scenario.tables import Figure, Machine, RateKind, StatedRate
 
 YOURS = "set in the dashboard"
 RATE_COLUMNS: dict[str, RateKind] = {

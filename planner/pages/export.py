@@ -5,12 +5,12 @@ import zipfile
 
 import streamlit as st
 
-from planner.export import plan_files
+from planner.decision.plan import Plan
+from planner.export.directory import plan_files
 from planner.pages.frame import open_plan
 from planner.pages.show import escape
 from planner.pages.state import session
-from planner.plan import Plan
-from planner.scenario import FILE_NAME, dump_scenario
+from planner.scenario.toml_file import FILE_NAME, dump_scenario
 
 WHAT = {
     "verdict.json": "Every headline number, unrounded, and the words made from them",

@@ -3,15 +3,15 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from planner.decision.plan import Plan
 from planner.errors import BreakevenError
-from planner.load import UPLOAD
 from planner.pages.inputs import draw_inputs
 from planner.pages.link import files_named
 from planner.pages.show import escape
 from planner.pages.state import Session, change, go_back, note_plan, session
 from planner.pages.uploads import MAX_LOG_MB, read_uploaded_log, read_uploaded_profile, shown
 from planner.pages.work import Job, job_for, plan_key, shelf_of
-from planner.plan import Plan
+from planner.scenario.load import UPLOAD
 
 _AT_ONCE_S = 1.5
 """A plan that is made within this time appears without a progress bar."""

@@ -6,13 +6,14 @@ from typing import Any
 
 import streamlit as st
 
+from planner.decision.plan import Plan
 from planner.errors import BreakevenError
 from planner.pages.edits import YOURS
 from planner.pages.link import refuse_other_files
 from planner.pages.show import escape
 from planner.pages.state import change, session, with_assumption
-from planner.plan import Plan
-from planner.scenario import Scenario, dump_scenario, figure, parse_scenario
+from planner.scenario.tables import Scenario, figure
+from planner.scenario.toml_file import dump_scenario, parse_scenario
 
 _PERCENT = 100
 _LARGEST_VOLUME = 10**12

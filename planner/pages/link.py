@@ -14,9 +14,10 @@ from typing import Any
 import tomli_w
 
 from planner.errors import InputError
-from planner.load import REFERENCE, UPLOAD
-from planner.presets import PREFIX
-from planner.scenario import Scenario, dump_scenario, parse_scenario
+from planner.scenario.load import REFERENCE, UPLOAD
+from planner.scenario.tables import Scenario
+from planner.scenario.toml_file import dump_scenario, parse_scenario
+from planner.traces.presets import PREFIX
 
 MAX_LINK_CHARACTERS = 4000
 """Names and values of the query string together; longer ones are cut by proxies and mail programs."""

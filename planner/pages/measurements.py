@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import streamlit as st
 
-from planner.charts import ttft_against_prompt_length
+from planner.charts.plan import ttft_against_prompt_length
+from planner.charts.profile import memory_stack, throughput_with_fit, tpot_with_fit, ttft_with_fit
+from planner.decision.wording import percent
 from planner.errors import BreakevenError
-from planner.load import REFERENCE
 from planner.pages.frame import open_plan
 from planner.pages.imports import read_uploaded_measurement
 from planner.pages.show import chart, escape, table
@@ -14,9 +15,8 @@ from planner.pages.state import change, session
 from planner.pages.uploads import MAX_RUN_MB, shown
 from planner.pages.work import SHARED
 from planner.profile import Profile
-from planner.profile_charts import memory_stack, throughput_with_fit, tpot_with_fit, ttft_with_fit
-from planner.reference import reference_profile
-from planner.wording import percent
+from planner.scenario.load import REFERENCE
+from planner.steptime.reference import reference_profile
 
 NEVER_FITTED = "Mean relative error on load points that were never used for the fit."
 
@@ -65,7 +65,7 @@ with st.expander("Add a measurement", icon=":material/upload_file:", expanded=no
         help="Words of its name: accelerator, model, engine. Press Enter to search.",
     )
     if wanted:
-        from planner.reference import list_references
+        from planner.steptime.reference import list_references
 
         words = wanted.lower().split()
         found = [r for r in list_references() if r.not_plannable is None and all(w in r.name.lower() for w in words)]

@@ -7,13 +7,13 @@ from typing import Any
 
 import streamlit as st
 
+from planner.cost.options import OptionKind
 from planner.errors import PriceError
-from planner.options import OptionKind
 from planner.pages.edits import RATE_COLUMNS, YOURS, edited_machine, edited_rates
 from planner.pages.frame import open_plan
 from planner.pages.show import escape, table
 from planner.pages.state import change, session
-from planner.scenario import Machine, figure
+from planner.scenario.tables import Machine, figure
 from pricing.api import api_models
 from pricing.check import Age, age_of, check_model
 from pricing.hardware import purchase_offers, rental_offers

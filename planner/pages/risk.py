@@ -2,10 +2,8 @@
 
 import streamlit as st
 
-from planner.charts import tornado_chart
-from planner.pages.frame import open_plan
-from planner.pages.show import chart, escape, table
-from planner.risk_charts import (
+from planner.charts.plan import tornado_chart
+from planner.charts.risk import (
     cash_difference_chart,
     cash_fan_chart,
     cost_spread,
@@ -13,7 +11,9 @@ from planner.risk_charts import (
     worth_knowing,
     worth_saying,
 )
-from planner.wording import label, percent, signed, usd
+from planner.decision.wording import label, percent, signed, usd
+from planner.pages.frame import open_plan
+from planner.pages.show import chart, escape, table
 
 plan = open_plan()
 risk = plan.risk

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from planner.decision.plan import OptionResult, Plan
+from planner.decision.wording import break_even_span, describe, percent
 from planner.pages.link import changes
 from planner.pages.show import escape, table
 from planner.pages.state import change, session
 from planner.pages.work import make
-from planner.plan import OptionResult, Plan
-from planner.wording import break_even_span, describe, percent
 
 _MOST_KEPT = 4
 

@@ -13,7 +13,8 @@ from planner.errors import BreakevenError
 assert bootstrap
 
 _NEEDED = (
-    *("pandas", "pyarrow", "planner.charts", "planner.demand_charts", "planner.profile_charts", "planner.risk_charts"),
+    *("pandas", "pyarrow", "planner.charts.plan", "planner.charts.demand"),
+    *("planner.charts.profile", "planner.charts.risk"),
     *("planner.pages.gate", "planner.pages.frame", "planner.pages.scenarios"),
 )
 """What the first page needs, and what the next ones add to it."""
@@ -21,10 +22,10 @@ _NEEDED = (
 
 def prepare() -> None:
     """Make the first plan. What goes wrong here is said on the page, to whom it concerns."""
-    from planner.load import NOTHING
     from planner.pages.state import scenario_path
     from planner.pages.work import start_ahead
-    from planner.scenario import load_scenario
+    from planner.scenario.load import NOTHING
+    from planner.scenario.toml_file import load_scenario
 
     path = scenario_path()
     if path is not None:

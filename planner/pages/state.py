@@ -12,14 +12,15 @@ from pathlib import Path
 
 import streamlit as st
 
+from planner.decision.plan import Plan
 from planner.errors import BreakevenError
 from planner.examples import newest_scenario
-from planner.load import ReadLog, Supplied
 from planner.pages.link import BASE, from_query, to_query
 from planner.pages.work import Job, Shelf
-from planner.plan import Plan
 from planner.profile import Profile
-from planner.scenario import Figure, Scenario, dump_scenario, load_scenario, parse_scenario, scenario_file
+from planner.scenario.load import ReadLog, Supplied
+from planner.scenario.tables import Figure, Scenario
+from planner.scenario.toml_file import dump_scenario, load_scenario, parse_scenario, scenario_file
 
 SCENARIO_VARIABLE = "BREAKEVEN_SCENARIO"
 """Environment variable with the scenario to open; without it the newest one under `runs/`, then the example."""

@@ -13,9 +13,9 @@ from io import BytesIO
 from pathlib import Path
 
 from planner.errors import InputError
-from planner.load import UPLOAD, ReadLog
 from planner.profile import Profile, load_profile
-from planner.traces import read_log_with_all_bad_rows
+from planner.scenario.load import UPLOAD, ReadLog
+from planner.traces.request_log import read_log_with_all_bad_rows
 
 MAX_LOG_MB = 200
 MAX_PROFILE_MB = 20

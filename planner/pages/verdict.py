@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from planner.charts import cost_against_volume, tornado_chart
+from planner.charts.plan import cost_against_volume, tornado_chart
+from planner.decision.verdict import break_even_in_words
+from planner.decision.wording import break_even_span, percent, usd
 from planner.pages.frame import open_plan
 from planner.pages.show import chart, escape
-from planner.verdict import break_even_in_words
-from planner.wording import break_even_span, percent, usd
 
 plan = open_plan(with_headline=True)
 

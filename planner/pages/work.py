@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from planner.console import log
-from planner.decide import Curves, largest_rate_per_s, make_plan, size_fleets
+from planner.decision.decide import Curves, largest_rate_per_s, make_plan, size_fleets
+from planner.decision.plan import OptionResult, Plan
+from planner.decision.verdict import headline_of
 from planner.errors import BreakevenError
-from planner.inputs import PlanInputs
-from planner.load import UPLOAD, ReadLog, Supplied, read_demand, read_inputs, read_profile
 from planner.pages.link import files_named
-from planner.plan import OptionResult, Plan
 from planner.profile import Profile
-from planner.scenario import Fleet, Requirements, Sampling, Scenario, Service, dump_scenario, figure
-from planner.verdict import headline_of
+from planner.scenario.inputs import PlanInputs
+from planner.scenario.load import UPLOAD, ReadLog, Supplied, read_demand, read_inputs, read_profile
+from planner.scenario.requirements import Requirements
+from planner.scenario.tables import Fleet, Sampling, Scenario, Service, figure
+from planner.scenario.toml_file import dump_scenario
 
 T = TypeVar("T")
 

@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import streamlit as st
 
-from planner.demand_charts import token_histogram, week_heat_map
+from planner.charts.demand import token_histogram, week_heat_map
+from planner.decision.wording import length
 from planner.distribution import Distribution
 from planner.errors import BreakevenError
-from planner.load import week_shape
 from planner.pages.frame import open_plan
 from planner.pages.show import chart, escape, table
 from planner.pages.state import change, session
 from planner.pages.uploads import MAX_LOG_MB, read_uploaded_log, shown
 from planner.pages.work import log_of
-from planner.presets import PREFIX, list_presets
-from planner.wording import length
+from planner.scenario.load import week_shape
+from planner.traces.presets import PREFIX, list_presets
 
 SHOWN_BAD_ROWS = 200
 

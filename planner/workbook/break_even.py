@@ -2,7 +2,8 @@
 
 Self-hosting costs so many machines times weights that do not depend on the volume, so one array formula prices a host
 at one volume. A grid of volumes shows where the cheaper side changes first and last; halving between two neighbours
-finds the place. The planner searches more finely (`planner.breakeven`); its own crossings stand among the volumes here.
+finds the place. The planner searches more finely (`planner.analysis.breakeven`); its own crossings stand among the
+volumes here.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from xlsxwriter.utility import xl_rowcol_to_cell
 
-from planner.breakeven import VOLUME, search_volumes
-from planner.compare import difference_of
-from planner.cost import ledger, levelised_cost_usd_per_month
-from planner.draws import Draws, each_at
-from planner.options import ApiOption, Option, OwnOption, RentOption, rules_for
-from planner.plan import Plan
+from planner.analysis.breakeven import VOLUME, search_volumes
+from planner.analysis.compare import difference_of
+from planner.cost.draws import Draws, each_at
+from planner.cost.ledger import ledger, levelised_cost_usd_per_month
+from planner.cost.options import ApiOption, Option, OwnOption, RentOption, rules_for
+from planner.decision.plan import Plan
 from planner.units import HOURS_PER_MONTH, HOURS_PER_WEEK, MONTHS_PER_YEAR, SECONDS_PER_DAY, WATTS_PER_KILOWATT
 from planner.workbook.cells import Book, Look, Sheet
 from planner.workbook.inputs import Inputs, Staircase, WeekCells

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 
 from xlsxwriter import Workbook
 
-from planner.draws import Draws, draws_from, mid_values
-from planner.options import ApiOption, HybridOption, Option, OwnOption, RentOption, StagedOption
-from planner.plan import Plan
+from planner.cost.draws import Draws, draws_from, mid_values
+from planner.cost.options import ApiOption, HybridOption, Option, OwnOption, RentOption, StagedOption
+from planner.decision.plan import Plan
+from planner.decision.wording import describe, label
 from planner.units import TOKENS_PER_MTOK
 from planner.version import VERSION
-from planner.wording import describe, label
 from planner.workbook.break_even import BreakEvenCells, write_break_even
 from planner.workbook.cells import Book, Look, Sheet
 from planner.workbook.inputs import Inputs, write_capacity, write_inputs, write_prices, write_workload

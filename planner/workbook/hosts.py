@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from planner.draws import Draws
-from planner.options import OwnOption, RentOption, rules_for
-from planner.plan import Plan
-from planner.schedule import Entry
+from planner.cost.draws import Draws
+from planner.cost.options import OwnOption, RentOption, rules_for
+from planner.cost.schedule import Entry
+from planner.decision.plan import Plan
 from planner.units import HOURS_PER_MONTH, HOURS_PER_WEEK, MONTHS_PER_YEAR, WATTS_PER_KILOWATT
 from planner.workbook.cells import Look
 from planner.workbook.inputs import Inputs, Staircase, WeekCells

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.capacity import CapacityCurve
-from planner.draws import Draws
-from planner.fleet import Week, boot_hours, staffed_week
-from planner.options import ApiOption, OwnOption, RentOption
-from planner.plan import Plan
-from planner.schedule import period_start
+from planner.capacity.fleet import Week, boot_hours, staffed_week
+from planner.capacity.staircase import CapacityCurve
+from planner.cost.draws import Draws
+from planner.cost.options import ApiOption, OwnOption, RentOption
+from planner.cost.schedule import period_start
+from planner.decision.plan import Plan
+from planner.decision.wording import label
 from planner.units import TOKENS_PER_MTOK
-from planner.wording import label
 from planner.workbook.cells import Book, Look, Sheet
 
 Array = NDArray[np.floating[Any]]
@@ -63,7 +63,7 @@ class Staircase:
     week: WeekCells
 
     def machines_for(self, rate: str) -> str:
-        """Formula: whole machines at a rate [1/s] or at an array of rates, as `planner.fleet.machines_needed`."""
+        """Formula: whole machines at a rate [1/s] or at an array of rates, as `capacity.fleet.machines_needed`."""
         needed = f"-INT(-{rate}/({self.last_rate}/{self.last_replicas})*(1-{_TOLERANCE}))"
         beyond = f"-INT(-({needed}+{self.spare})/INT({self.per_machine}))"
         if self.zones > 1:
@@ -75,7 +75,7 @@ class Staircase:
         )
 
     def held_by(self, replicas: str) -> str:
-        """Formula: the rate [1/s] that so many replicas hold, as `planner.fleet.held_rate_per_s`."""
+        """Formula: the rate [1/s] that so many replicas hold, as `planner.capacity.fleet.held_rate_per_s`."""
         return (
             f"IF({replicas}>{self.last_replicas},{replicas}*{self.last_rate}/{self.last_replicas},"
             f"LOOKUP({replicas},{self.replicas},{self.holds_up_to}))"
@@ -230,7 +230,7 @@ def _staircase(
 
 
 def _spread(machines: str, zones: int) -> str:
-    """Formula: fewest machines of which so many are left without the fullest zone, as `planner.fleet`."""
+    """Formula: fewest machines of which so many are left without the fullest zone, as `planner.capacity.fleet`."""
     return f"-INT(-({machines}*{zones}/{zones - 1}-{_TOLERANCE}))"
 
 

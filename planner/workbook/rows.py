@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xlsxwriter.utility import xl_col_to_name
 
-from planner.schedule import Entry
+from planner.cost.schedule import Entry
 from planner.workbook.cells import Look, Sheet
 
 Array = NDArray[np.floating[Any]]

@@ -1,7 +1,7 @@
 """The schedule of the workbook: every cost line of every option as a formula over the months.
 
-The formulas are those of `planner.cost` and `planner.schedule` in a spreadsheet's words; the value that each cell
-carries is the engine's. Where an option holds a commitment, those lines are values and say so.
+The formulas are those of `planner.cost.ledger` and `planner.cost.schedule` in a spreadsheet's words; the value that
+each cell carries is the engine's. Where an option holds a commitment, those lines are values and say so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from planner.cost import base_and_overflow, ledger
-from planner.draws import Draws
-from planner.options import ApiOption, HybridOption, Option, OwnOption, RentOption, StagedOption
-from planner.paths import requests_per_s, throughput_ratio
-from planner.plan import Plan
-from planner.schedule import Entry, cash_usd, pnl_usd
+from planner.cost.draws import Draws
+from planner.cost.ledger import base_and_overflow, ledger
+from planner.cost.options import ApiOption, HybridOption, Option, OwnOption, RentOption, StagedOption
+from planner.cost.paths import requests_per_s, throughput_ratio
+from planner.cost.schedule import Entry, cash_usd, pnl_usd
+from planner.decision.plan import Plan
 from planner.units import DAYS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_DAY, TOKENS_PER_MTOK
 from planner.workbook.cells import Book, Look
 from planner.workbook.hosts import SET_UP, HostRows

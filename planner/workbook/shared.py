@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planner.draws import Draws
-from planner.paths import newer_model_factor, requests_per_s
-from planner.plan import Plan
-from planner.schedule import period_start
+from planner.cost.draws import Draws
+from planner.cost.paths import newer_model_factor, requests_per_s
+from planner.cost.schedule import period_start
+from planner.decision.plan import Plan
 from planner.units import DAYS_PER_MONTH, HOURS_PER_MONTH, MONTHS_PER_YEAR, SECONDS_PER_DAY
 from planner.workbook.cells import Look
 from planner.workbook.inputs import Inputs

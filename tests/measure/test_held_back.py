@@ -9,7 +9,7 @@ from measure.held_back import held_back_runs
 from measure.records import LevelRecord, Outcome, RequestRecord
 from measure.summary import summarise_level
 from planner.profile import EngineLimits, Scheduler, StepTime
-from planner.simulator import simulate
+from planner.simulator.simulate import simulate
 from planner.workload import Workload
 from tests.measure.build import level, request
 

@@ -8,6 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from planner.commands.workload import register
 from planner.errors import InputError
 from planner.workload import (
     Workload,
@@ -18,7 +19,6 @@ from planner.workload import (
     summarise_workload,
     week_of,
 )
-from planner.workload_commands import register
 
 
 def _workload(arrival_s: list[float]) -> Workload:

@@ -1,0 +1,334 @@
+"""How many whole replicas hold the service level, hour by hour.
+
+The staircase is found by simulation: for a number of replicas, the workload is replayed faster and faster, its own
+burst pattern kept, until too many requests miss the service level. A week is then plain arithmetic on the staircase:
+`planner.capacity.fleet` and `planner.capacity.hours`.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.errors import InputError
+from planner.profile import EngineLimits, Hull, Profile, Scheduler, StepTime
+from planner.simulator.simulate import SimResult, simulate
+from planner.simulator.step_cost import lone_ttft_s, step_s
+from planner.workload import Workload, at_rate, burst_sample
+
+MAX_REPLICAS = 256
+"""Largest fleet that is simulated; beyond it the rate per replica of the last step is kept."""
+
+RATE_TOLERANCE = 1.01
+"""The highest rate is bracketed to 1 %; the lower end is used."""
+
+RATE_SPAN = 1000.0
+"""Rates are tried from a 1000th of what serving one request after the other gives, to 1000 times that and more."""
+
+GRID_STEP = 1.15
+"""Ratio of the fleet sizes that are simulated, from 8 on; those between are interpolated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slo:
+    """The service level: at least `attainment_frac` of all requests meet every limit that is given.
+
+    TTFT, TPOT and E2E are per request, in seconds, as defined in the README's nomenclature; a failed request is a miss.
+    """
+
+    attainment_frac: float
+    ttft_s: float | None = None
+    tpot_s: float | None = None
+    e2e_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortfall:
+    """ "It does not fit", as a value: what is short, by how much, and what would help."""
+
+    bottleneck: str
+    needed: float
+    available: float
+    unit: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpillRow:
+    """With so many replicas, `spilled_frac[i]` of the requests leave for an API at `requests_per_replica_s[i]`.
+
+    Rates ascend, shares never fall. See `planner.capacity.overflow`.
+    """
+
+    replicas: int
+    requests_per_replica_s: tuple[float, ...]
+    spilled_frac: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityCurve:
+    """The staircase: with `replicas[i]` replicas the service level holds up to `max_requests_per_s[i]`.
+
+    `replicas` ascends by one, the rates never fall. `busy_s_per_request` is the mean engine time one request costs at
+    the highest rate of the last step (busy replica-seconds over requests), the basis of utilisation. `load_time_s` is
+    how long one replica takes from its start to its first request, `None` where nobody measured it. `spill` says what
+    leaves for an API where one takes the overflow; empty where that was not simulated.
+    """
+
+    replicas: tuple[int, ...]
+    max_requests_per_s: tuple[float, ...]
+    busy_s_per_request: float
+    requests_outside_hull_frac: float
+    load_time_s: float | None = None
+    spill: tuple[SpillRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetRules:
+    """What the operator adds to the bare need.
+
+    `spare_replicas` run on top of the need whenever there is one (N+1: 1). Machines stand in `zones` zones as evenly
+    as they go, and with two or more what the loss of the fullest leaves still covers the need. With `scale_by_hour` the
+    fleet follows the hour's need but never below `min_replicas` (0 scales to zero): a replica that has to boot is
+    paid from the full hours before that its boot takes (`boot_s`, `None`: the profile's load time), and one that was
+    started stays for `min_up_h` hours. Without it the peak's fleet runs all week.
+    """
+
+    spare_replicas: int = 1
+    min_replicas: int = 1
+    scale_by_hour: bool = False
+    zones: int = 1
+    min_up_h: int = 1
+    boot_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.spare_replicas, self.min_replicas) < 0 or min(self.zones, self.min_up_h) < 1:
+            raise ValueError(f"replicas cannot be below 0, zones and hours not below 1, got {self}")
+        if self.boot_s is not None and not (math.isfinite(self.boot_s) and self.boot_s >= 0):
+            raise ValueError(f"a boot time must be finite and at least 0 s, got {self.boot_s}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourPlan:
+    """One hour of the week, Monday 00:00 = 0. `requests_per_s` are served in it, `arriving_per_s` sent in it."""
+
+    hour_of_week: int
+    requests_per_s: float
+    arriving_per_s: float
+    needed_replicas: int
+    paid_replicas: int
+    utilisation_frac: float  # busy replica-time over paid replica-time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityPlan:
+    """A week of whole replicas: need and spare at the peak, and what the paid machines could run in all."""
+
+    hours: tuple[HourPlan, ...]
+    peak_replicas: int
+    replica_hours_per_week: float
+    utilisation_frac: float
+
+
+def capacity_curve(
+    profile: Profile,
+    workload: Workload,
+    slo: Slo,
+    *,
+    max_replicas: int = MAX_REPLICAS,
+    max_requests_per_s: float,
+    target_utilisation_frac: float = 1.0,
+) -> CapacityCurve | Shortfall:
+    """The staircase up to `max_requests_per_s` or `max_replicas`, or why not even an empty replica holds the SLO.
+
+    At the highest rate of a step, at least `attainment_frac` of the workload's requests meet the SLO (a request that is
+    too long for the replica is a miss), and the work of every replica fits into `target_utilisation_frac` of the time
+    that the log spans. Fleet
+    sizes are simulated one by one up to 8 and then 1.15 times apart; between two of them the lower of their rates per
+    replica counts. Of a log of many hours, the bursts within the hours count (`planner.workload.burst_sample`).
+    Raises `InputError` for an SLO or a rate that makes no sense.
+    """
+    _check(slo, max_requests_per_s, max_replicas)
+    if not 0 < target_utilisation_frac <= 1:
+        raise InputError(f"a target utilisation lies above 0 and up to 1, got {target_utilisation_frac}; try 0.8")
+    step_time, limits = profile.fit.step_time, profile.limits
+    outside_frac = outside_hull_frac(profile.fit.hull, workload)
+    workload = burst_sample(workload)
+    alone = alone_on_a_replica(step_time, limits, workload)
+    if attainment_frac(alone, slo) < slo.attainment_frac:
+        return _shortfall(limits, workload, slo, alone)
+    search = _Search(step_time, limits, workload, slo, target_utilisation_frac)
+    alone_per_s = 1 / float(np.nanmean(alone.e2e_s))
+    simulated: list[tuple[int, float]] = []
+    for n in _grid(max_replicas):
+        rate = search.highest_rate(n, n * alone_per_s)
+        if rate is None:
+            continue
+        simulated.append((n, max(rate, simulated[-1][1] if simulated else 0.0)))
+        if simulated[-1][1] >= max_requests_per_s:
+            break
+    if not simulated:
+        return Shortfall(
+            bottleneck="bursts",
+            needed=slo.attainment_frac,
+            available=search.best_frac,
+            unit="fraction of requests within the SLO",
+            advice=f"even {max_replicas} replicas miss the SLO in the log's bursts at any rate: relax the SLO",
+        )
+    replicas, rates = _between(simulated)
+    last = simulate(step_time, limits, at_rate(workload, rates[-1]), replicas=replicas[-1])
+    return CapacityCurve(
+        replicas=replicas,
+        max_requests_per_s=rates,
+        busy_s_per_request=float(last.busy_s.sum()) / (workload.requests - last.too_long),
+        requests_outside_hull_frac=outside_frac,
+        load_time_s=profile.load_time_s,
+    )
+
+
+def attainment_frac(result: SimResult, slo: Slo) -> float:
+    """Share of requests that meet every limit; one not served is a miss, a single token has no TPOT to miss."""
+    met: NDArray[np.bool_] = ~np.isnan(result.e2e_s)
+    if slo.ttft_s is not None:
+        met &= result.ttft_s <= slo.ttft_s
+    if slo.tpot_s is not None:
+        met &= np.isnan(result.tpot_s) | (result.tpot_s <= slo.tpot_s)
+    if slo.e2e_s is not None:
+        met &= result.e2e_s <= slo.e2e_s
+    return float(met.mean())
+
+
+def outside_hull_frac(hull: Hull, workload: Workload) -> float:
+    """Share of requests whose prompt, output or prompt:output ratio was not measured."""
+    ratio = workload.input_tokens / np.maximum(workload.output_tokens, 1)
+    outside = (
+        (workload.input_tokens > hull.max_input_tokens)
+        | (workload.output_tokens > hull.max_output_tokens)
+        | (ratio < hull.min_input_output_ratio)
+        | (ratio > hull.max_input_output_ratio)
+    )
+    return float(outside.mean())
+
+
+def _check(slo: Slo, max_requests_per_s: float, max_replicas: int) -> None:
+    if not 0 < slo.attainment_frac <= 1:
+        raise InputError(f"the SLO's attainment must be above 0 and at most 1, got {slo.attainment_frac}; try 0.95")
+    for name, limit in (("TTFT", slo.ttft_s), ("TPOT", slo.tpot_s), ("E2E", slo.e2e_s)):
+        if limit is not None and not limit > 0:
+            raise InputError(f"the SLO's {name} must be above 0 s, got {limit}; leave it out if there is no limit")
+    if not max_requests_per_s > 0 or max_replicas < 1:
+        raise InputError(
+            f"a plan needs a rate above 0 and at least one replica, got {max_requests_per_s}/s and {max_replicas}"
+        )
+
+
+def alone_on_a_replica(step_time: StepTime, limits: EngineLimits, workload: Workload) -> SimResult:
+    """Every request on an otherwise empty replica: arrivals so far apart that none meets another."""
+    i, o = int(workload.input_tokens.max()), int(workload.output_tokens.max())
+    slowest_step_s = step_s(step_time, prefill_tokens=0, sequences=1, resident_tokens=i + o, attention_pairs=0)
+    gap_s = 2 * lone_ttft_s(step_time, limits, i) + o * slowest_step_s + 1.0
+    apart = Workload(
+        name=workload.name,
+        arrival_s=np.arange(workload.requests, dtype=np.float64) * gap_s,
+        input_tokens=workload.input_tokens,
+        output_tokens=workload.output_tokens,
+        span_s=workload.requests * gap_s,
+        starts_at=None,
+        source=workload.source,
+    )
+    return simulate(step_time, limits, apart, replicas=1)
+
+
+def _shortfall(limits: EngineLimits, workload: Workload, slo: Slo, alone: SimResult) -> Shortfall:
+    """Which limit an empty replica misses most, at the quantile that the SLO asks for."""
+    if alone.too_long > (1 - slo.attainment_frac) * workload.requests:
+        longest = int((workload.input_tokens + workload.output_tokens).max())
+        is_memory = limits.scheduler is Scheduler.PAGED and limits.kv_capacity_tokens < limits.context_tokens
+        return Shortfall(
+            bottleneck="KV memory" if is_memory else "context window",
+            needed=float(longest),
+            available=float(limits.kv_capacity_tokens if is_memory else limits.context_tokens),
+            unit="tokens",
+            advice=f"{alone.too_long} of {workload.requests} requests do not fit: "
+            + ("quantise the KV cache or the weights, or use tensor parallelism" if is_memory else "")
+            + ("" if is_memory else "start the engine with a longer context and measure again"),
+        )
+    candidates = [
+        ("TTFT", alone.ttft_s, slo.ttft_s),
+        ("TPOT", alone.tpot_s, slo.tpot_s),
+        ("E2E", alone.e2e_s, slo.e2e_s),
+    ]
+    ratios = []
+    for name, values, limit in candidates:
+        known = values[~np.isnan(values)]
+        if limit is not None and known.size:
+            reached = float(np.quantile(known, slo.attainment_frac))
+            ratios.append((reached / limit, name, reached, limit))
+    _, name, reached, limit = max(ratios)
+    share = attainment_frac(alone, slo)
+    return Shortfall(
+        bottleneck=f"{name} of an empty replica",
+        needed=limit,
+        available=reached,
+        unit="s",
+        advice=f"alone on a replica only {share:.0%} of the requests meet the SLO and {slo.attainment_frac:.0%} are "
+        f"asked for: more replicas do not help; allow a longer {name}, shorten the prompts, or take faster hardware",
+    )
+
+
+def _grid(max_replicas: int) -> Iterator[int]:
+    n = 1
+    while n < max_replicas:
+        yield n
+        n = n + 1 if n < 8 else math.ceil(n * GRID_STEP)
+    yield max_replicas
+
+
+def _between(simulated: list[tuple[int, float]]) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Every fleet size from the first simulated to the last; between two, the lower of their rates per replica."""
+    replicas, rates = [simulated[0][0]], [simulated[0][1]]
+    for (n0, rate0), (n1, rate1) in itertools.pairwise(simulated):
+        per_replica = min(rate0 / n0, rate1 / n1)
+        for n in range(n0 + 1, n1):
+            replicas.append(n)
+            rates.append(min(max(rate0, n * per_replica), rate1))
+        replicas.append(n1)
+        rates.append(rate1)
+    return tuple(replicas), tuple(rates)
+
+
+class _Search:
+    """Finds the highest rate that a number of replicas holds."""
+
+    def __init__(
+        self, step_time: StepTime, limits: EngineLimits, workload: Workload, slo: Slo, busy_frac: float
+    ) -> None:
+        self.step_time, self.limits, self.workload, self.slo = step_time, limits, workload, slo
+        self.busy_frac = busy_frac
+        self.best_frac = 0.0
+
+    def highest_rate(self, replicas: int, centre_per_s: float) -> float | None:
+        """Bisection over rates 1 % apart, 1000 times around `centre_per_s`; `None` when not even the lowest holds.
+
+        The rates tried first do not depend on the SLO, so a more lenient one never gives a lower rate.
+        """
+        steps = 2 ** math.ceil(math.log2(2 * math.log(RATE_SPAN) / math.log(RATE_TOLERANCE)))
+        rates = centre_per_s / RATE_SPAN * RATE_TOLERANCE ** np.arange(steps)
+        low, high = -1, steps
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._holds(replicas, float(rates[middle])):
+                low = middle
+            else:
+                high = middle
+        return float(rates[low]) if low >= 0 else None
+
+    def _holds(self, replicas: int, requests_per_s: float) -> bool:
+        load = at_rate(self.workload, requests_per_s)
+        result = simulate(self.step_time, self.limits, load, replicas=replicas)
+        frac = attainment_frac(result, self.slo)
+        self.best_frac = max(self.best_frac, frac)
+        return frac >= self.slo.attainment_frac and float(result.busy_s.max()) <= self.busy_frac * load.span_s

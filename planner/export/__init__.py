@@ -1,0 +1,1 @@
+"""The files of a plan directory: report, CSV, FOCUS, PDF and the manifest with their hashes."""
