@@ -41,7 +41,7 @@ def main() -> None:
     params.port = options["port"]
     params.n_parallel = options["slots"]
     params.n_ctx = options["slots"] * options["context_tokens"]
-    params.kv_unified = False
+    params.kv_unified = True
     params.cpuparams.n_threads = options["threads"]
     params.cpuparams_batch.n_threads = options["threads"]
     params.cache_prompt = False

@@ -187,6 +187,7 @@ def _facts(
         flags={
             "n_parallel": str(options.slots),
             "n_ctx": str(options.slots * options.context_tokens),
+            "kv_unified": "true",
             "n_batch": str(budget),
             "threads": str(threads),
             "cache_prompt": "false",

@@ -216,7 +216,7 @@ def test_a_run_on_the_real_engine_ends_with_its_own_errors_and_goes_on_where_it_
     model = tmp_path / "tiny.gguf"
     write_synthetic_gguf(model, find_architecture("Tiny-1M"), Quant.Q8_0, seed=0)
     target = TargetInfo(kind="gguf", location=str(model), slots=2, context_tokens=512)
-    plan = auto_plan(budget_s=12.0, keeps_contended=True)
+    plan = auto_plan(budget_s=18.0, keeps_contended=True)
     run, first, second = tmp_path / "run", Silent(stop_after=7), Silent()
     with pytest.raises(KeyboardInterrupt):
         run_measurement(target, plan, run, seed=1, progress=first)
