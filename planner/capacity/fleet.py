@@ -193,11 +193,33 @@ def spilled_frac(curve: CapacityCurve, requests_per_s: Array, replicas: Array) -
     return _by_fleet(curve, rates, fleet, lambda row, mine: _tabulated_share(row, each[mine]))
 
 
+def missed_frac(curve: CapacityCurve, requests_per_s: Array, replicas: Array) -> Array:
+    """Share of the requests of an hour at a rate [1/s] that neither leave to the API nor meet the service level here.
+
+    From the simulations of `spilled_frac`; not a number where there were none. What leaves is taken to be in time.
+    """
+    rates, fleet = np.broadcast_arrays(np.asarray(requests_per_s, dtype=float), np.asarray(replicas, dtype=float))
+    if not all(row.missed_frac for row in curve.spill) or not curve.spill:
+        return np.full(rates.shape, np.nan)
+    each = np.divide(rates, fleet, out=np.full(rates.shape, np.inf), where=fleet > 0)
+
+    def share(row: SpillRow, mine: NDArray[np.bool_]) -> Array:
+        loads = np.array(row.requests_per_replica_s)
+        within = np.interp(np.log(each[mine]), np.log(loads), row.missed_frac)
+        return np.asarray(within * np.minimum(loads[-1] / each[mine], 1.0))
+
+    return _by_fleet(curve, rates, fleet, share, without_machines=0.0)
+
+
 def _by_fleet(
-    curve: CapacityCurve, rates: Array, fleet: Array, share: Callable[[SpillRow, NDArray[np.bool_]], Array]
+    curve: CapacityCurve,
+    rates: Array,
+    fleet: Array,
+    share: Callable[[SpillRow, NDArray[np.bool_]], Array],
+    without_machines: float = 1.0,
 ) -> Array:
-    """`share` of the largest simulated fleet that is not larger, place by place; all without a machine."""
-    spilled = np.where(rates > 0, 1.0, 0.0)
+    """`share` of the largest simulated fleet that is not larger, place by place; all leave without a machine."""
+    spilled = np.where(rates > 0, without_machines, 0.0)
     following = [*(row.replicas for row in curve.spill[1:]), math.inf]
     for row, next_size in zip(curve.spill, following, strict=True):
         mine = (rates > 0) & (fleet >= row.replicas) & (fleet < next_size)

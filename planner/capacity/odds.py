@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from planner.capacity.attainment import rows_held_by
 from planner.capacity.staircase import MAX_REPLICAS, CapacityCurve, Shortfall, Slo, alone_on_a_replica, capacity_curve
 from planner.errors import InputError
 from planner.profile import Profile
@@ -59,7 +60,8 @@ def curve_held_with(
     """As `capacity_curve`, but every rate holds for at least `probability` of the equally likely step times.
 
     With 10 draws and a probability of 0.9, the second lowest of the 10 rates is taken for every number of replicas.
-    The engine time per request is the one that is exceeded with the same small probability. Returns the `Shortfall` of
+    The engine time per request is the one that is exceeded with the same small probability, and so is the share of
+    requests that miss the SLO at each load. Returns the `Shortfall` of
     a draw when too many draws have one. Raises `InputError` for a probability outside 0 to 1, or for a profile without
     a posterior (measured at too few levels).
     """
@@ -102,6 +104,7 @@ def curve_held_with(
         busy_s_per_request=_upper([curve.busy_s_per_request for curve in curves], probability),
         requests_outside_hull_frac=curves[0].requests_outside_hull_frac,
         load_time_s=profile.load_time_s,
+        attainment=rows_held_by(curves, len(shortfalls), may_fail, replicas, rates),
     )
 
 

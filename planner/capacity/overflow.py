@@ -64,20 +64,22 @@ def with_overflow(
     per_replica = tuple(load / curve.busy_s_per_request for load in LOADS)
     rows = []
     for replicas in (n for n in FLEETS if n <= curve.replicas[-1]):
-        shares = [_least_share(profile, at_rate(sample, replicas * y), slo, waits_s, replicas) for y in per_replica]
+        found = [_least_share(profile, at_rate(sample, replicas * y), slo, waits_s, replicas) for y in per_replica]
+        spilled = np.maximum.accumulate([away for away, _ in found])
         rows.append(
             SpillRow(
                 replicas=replicas,
                 requests_per_replica_s=per_replica,
-                spilled_frac=tuple(np.maximum.accumulate(shares).tolist()),
+                spilled_frac=tuple(spilled.tolist()),
+                missed_frac=tuple(np.minimum([missed for _, missed in found], 1.0 - spilled).tolist()),
             )
         )
     return dataclasses.replace(curve, spill=tuple(rows))
 
 
-def _least_share(profile: Profile, load: Workload, slo: Slo, waits_s: Floats, replicas: int) -> float:
-    """The smallest share that leaves under any setting that holds the service level; 1 if none does."""
-    least = 1.0
+def _least_share(profile: Profile, load: Workload, slo: Slo, waits_s: Floats, replicas: int) -> tuple[float, float]:
+    """The smallest share that leaves under any setting that holds the SLO, 1 if none does, and what then misses it."""
+    least, missed = 1.0, 0.0
     most = profile.limits.max_sequences
     for sequences in sorted({max(math.ceil(most / 2**k), 1) for k in range(HALVINGS)}):
         limits = dataclasses.replace(profile.limits, max_sequences=sequences)
@@ -85,6 +87,7 @@ def _least_share(profile: Profile, load: Workload, slo: Slo, waits_s: Floats, re
             patience = np.where(waits_s > 0, waits_s * part, waits_s)
             result = simulate(profile.fit.step_time, limits, load, replicas=replicas, patience_s=patience)
             away = float(np.isnan(result.e2e_s).mean())
-            if away < least and attainment_frac(result, slo) + away >= slo.attainment_frac:
-                least = away
-    return least
+            attained = attainment_frac(result, slo)
+            if away < least and attained + away >= slo.attainment_frac:
+                least, missed = away, max(1.0 - attained - away, 0.0)
+    return least, missed

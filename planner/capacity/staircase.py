@@ -31,6 +31,11 @@ RATE_SPAN = 1000.0
 GRID_STEP = 1.15
 """Ratio of the fleet sizes that are simulated, from 8 on; those between are interpolated."""
 
+ATTAINMENT_PARTS = (0.3, 0.5, 0.7, 0.85)
+"""Parts of a fleet's highest rate at which its attainment is simulated, where the search for that rate did not."""
+
+_NEAR = 1.15
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slo:
@@ -60,12 +65,26 @@ class Shortfall:
 class SpillRow:
     """With so many replicas, `spilled_frac[i]` of the requests leave for an API at `requests_per_replica_s[i]`.
 
-    Rates ascend, shares never fall. See `planner.capacity.overflow`.
+    Rates ascend, shares never fall. `missed_frac` of all requests stay and miss the SLO. See
+    `planner.capacity.overflow`.
     """
 
     replicas: int
     requests_per_replica_s: tuple[float, ...]
     spilled_frac: tuple[float, ...]
+    missed_frac: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttainmentRow:
+    """With so many replicas, `attained_frac[i]` of all requests meet the SLO at `requests_per_replica_s[i]`.
+
+    Rates ascend from 0, where every request has a replica to itself, to the highest that holds the SLO.
+    """
+
+    replicas: int
+    requests_per_replica_s: tuple[float, ...]
+    attained_frac: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +94,8 @@ class CapacityCurve:
     `replicas` ascends by one, the rates never fall. `busy_s_per_request` is the mean engine time one request costs at
     the highest rate of the last step (busy replica-seconds over requests), the basis of utilisation. `load_time_s` is
     how long one replica takes from its start to its first request, `None` where nobody measured it. `spill` says what
-    leaves for an API where one takes the overflow; empty where that was not simulated.
+    leaves for an API where one takes the overflow, `attainment` which share meets the SLO below the highest rates;
+    empty where that was not simulated.
     """
 
     replicas: tuple[int, ...]
@@ -84,6 +104,7 @@ class CapacityCurve:
     requests_outside_hull_frac: float
     load_time_s: float | None = None
     spill: tuple[SpillRow, ...] = ()
+    attainment: tuple[AttainmentRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +133,22 @@ class FleetRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceShares:
+    """What becomes of all requests of a time: served by one's own replicas within the SLO, sent on to an API, or served
+    too late or not at all. The three add up to 1."""
+
+    attained_frac: float
+    overflow_frac: float
+    missed_frac: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HourPlan:
-    """One hour of the week, Monday 00:00 = 0. `requests_per_s` are served in it, `arriving_per_s` sent in it."""
+    """One hour of the week, Monday 00:00 = 0. `requests_per_s` are served in it, `arriving_per_s` sent in it.
+
+    `shares` are those of the log's bursts at this rate on the replicas that serve in this hour, spare ones included;
+    `None` for the reason in `no_shares`.
+    """
 
     hour_of_week: int
     requests_per_s: float
@@ -121,16 +156,22 @@ class HourPlan:
     needed_replicas: int
     paid_replicas: int
     utilisation_frac: float  # busy replica-time over paid replica-time
+    shares: ServiceShares | None = None
+    no_shares: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapacityPlan:
-    """A week of whole replicas: need and spare at the peak, and what the paid machines could run in all."""
+    """A week of whole replicas: need and spare at the peak, and what the paid machines could run in all.
+
+    `shares` are the means of the hours by their requests; `None` where an hour with requests has none.
+    """
 
     hours: tuple[HourPlan, ...]
     peak_replicas: int
     replica_hours_per_week: float
     utilisation_frac: float
+    shares: ServiceShares | None = None
 
 
 def capacity_curve(
@@ -163,10 +204,13 @@ def capacity_curve(
     search = _Search(step_time, limits, workload, slo, target_utilisation_frac)
     alone_per_s = 1 / float(np.nanmean(alone.e2e_s))
     simulated: list[tuple[int, float]] = []
+    rows: list[AttainmentRow] = []
     for n in _grid(max_replicas):
         rate = search.highest_rate(n, n * alone_per_s)
         if rate is None:
             continue
+        if not simulated or rate >= simulated[-1][1]:  # else it is as good as the row before
+            rows.append(search.below(n, rate, attainment_frac(alone, slo)))
         simulated.append((n, max(rate, simulated[-1][1] if simulated else 0.0)))
         if simulated[-1][1] >= max_requests_per_s:
             break
@@ -186,6 +230,7 @@ def capacity_curve(
         busy_s_per_request=float(last.busy_s.sum()) / (workload.requests - last.too_long),
         requests_outside_hull_frac=outside_frac,
         load_time_s=profile.load_time_s,
+        attainment=tuple(rows),
     )
 
 
@@ -309,6 +354,7 @@ class _Search:
         self.step_time, self.limits, self.workload, self.slo = step_time, limits, workload, slo
         self.busy_frac = busy_frac
         self.best_frac = 0.0
+        self._attained: dict[float, float] = {}  # by rate, on the number of replicas that was searched last
 
     def highest_rate(self, replicas: int, centre_per_s: float) -> float | None:
         """Bisection over rates 1 % apart, 1000 times around `centre_per_s`; `None` when not even the lowest holds.
@@ -317,6 +363,7 @@ class _Search:
         """
         steps = 2 ** math.ceil(math.log2(2 * math.log(RATE_SPAN) / math.log(RATE_TOLERANCE)))
         rates = centre_per_s / RATE_SPAN * RATE_TOLERANCE ** np.arange(steps)
+        self._attained = {}
         low, high = -1, steps
         while high - low > 1:
             middle = (low + high) // 2
@@ -326,9 +373,27 @@ class _Search:
                 high = middle
         return float(rates[low]) if low >= 0 else None
 
-    def _holds(self, replicas: int, requests_per_s: float) -> bool:
+    def below(self, replicas: int, highest_per_s: float, alone_frac: float) -> AttainmentRow:
+        """The attainment up to the rate just found: at the rates of the search, and where it left a gap."""
+        for part in ATTAINMENT_PARTS:
+            rate = part * highest_per_s
+            if not any(1 / _NEAR < tried / rate < _NEAR for tried in self._attained):
+                self._simulated(replicas, rate)
+        known = sorted((rate, frac) for rate, frac in self._attained.items() if rate <= highest_per_s)
+        return AttainmentRow(
+            replicas=replicas,
+            requests_per_replica_s=(0.0, *(rate / replicas for rate, _ in known)),
+            attained_frac=(alone_frac, *(frac for _, frac in known)),
+        )
+
+    def _simulated(self, replicas: int, requests_per_s: float) -> tuple[SimResult, Workload]:
         load = at_rate(self.workload, requests_per_s)
         result = simulate(self.step_time, self.limits, load, replicas=replicas)
-        frac = attainment_frac(result, self.slo)
+        self._attained[requests_per_s] = attainment_frac(result, self.slo)
+        return result, load
+
+    def _holds(self, replicas: int, requests_per_s: float) -> bool:
+        result, load = self._simulated(replicas, requests_per_s)
+        frac = self._attained[requests_per_s]
         self.best_frac = max(self.best_frac, frac)
         return frac >= self.slo.attainment_frac and float(result.busy_s.max()) <= self.busy_frac * load.span_s

@@ -40,6 +40,7 @@ class HybridSize:
     api: str
     machines: int
     overflow_frac: float
+    week: CapacityPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,12 @@ class OptionResult:
     investment: Investment | None  # None for API models and where there is none to compare with
     lines: tuple[CostLine, ...]
     mix: tuple[MixPool, ...] = ()  # the pools of a mix of offers
+
+    @property
+    def week(self) -> CapacityPlan | None:
+        """The first month's hours on one's own machines; `None` for API models, mixes of offers and staged options."""
+        sized = self.fleet or self.hybrid
+        return sized.week if sized else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from planner.analysis.breakeven import VOLUME, Array
 from planner.capacity.fleet import machines_needed
-from planner.capacity.hours import plan_hours
+from planner.capacity.hours import base_hours, plan_hours
 from planner.cost.draws import Draws
 from planner.cost.finance import (
     annuity_factor,
@@ -77,7 +77,7 @@ def option_result(option: Option, frame: Frame, mid: Draws, inputs: PlanInputs) 
         pnl_by_month_usd=tuple(pnl.tolist()),
         fleet=_fleet(option, frame, mid, inputs) if isinstance(option, RentOption | OwnOption) else None,
         investment=None,
-        hybrid=_hybrid(option, frame, mid) if isinstance(option, HybridOption) else None,
+        hybrid=_hybrid(option, frame, mid, inputs) if isinstance(option, HybridOption) else None,
         staged=_staged(option, frame, mid) if isinstance(option, StagedOption) else None,
         mix=_mix(option, frame, mid),
         lines=tuple(cost_lines(option.id, entries, inputs.scenario.start_month)),
@@ -190,6 +190,16 @@ def _staged(option: StagedOption, frame: Frame, mid: Draws) -> StagedSize:
     return StagedSize(api=option.api.id, host=option.host.id, api_months=option.api_months, machines=int(machines[0]))
 
 
-def _hybrid(option: HybridOption, frame: Frame, mid: Draws) -> HybridSize:
+def _hybrid(option: HybridOption, frame: Frame, mid: Draws, inputs: PlanInputs) -> HybridSize:
     overflow = float(base_and_overflow(option, frame, mid)[0, 0])
-    return HybridSize(host=option.host.id, api=option.api.id, machines=option.machines, overflow_frac=overflow)
+    per_machine = int(mid.values[f"{option.host.id}/replicas_per_machine"][0])
+    week = base_hours(
+        option.host.curve,
+        float(mid.values[VOLUME][0]) / SECONDS_PER_DAY / float(mid.values["throughput_ratio"][0]),
+        inputs.served_week,
+        replicas=option.machines * per_machine,
+        arriving=inputs.week,
+    )
+    return HybridSize(
+        host=option.host.id, api=option.api.id, machines=option.machines, overflow_frac=overflow, week=week
+    )

@@ -1,7 +1,7 @@
 """The plan directory: the same plan gives the same bytes, whoever runs it and when."""
 
 import hashlib
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import orjson
 from planner.analysis.breakeven import BreakEven
 from planner.cells import EXCEL, EXCEL_SEMICOLON, MACHINE, Flavour, csv_bytes
 from planner.decision.audit import Audit, audit
-from planner.decision.plan import FleetSize, OptionResult, Plan
+from planner.decision.plan import FleetSize, HybridSize, OptionResult, Plan
 from planner.errors import InputError
 from planner.export.focus import COLUMNS as FOCUS_COLUMNS
 from planner.export.focus import focus_rows
@@ -31,7 +31,7 @@ _COST_COLUMNS = (
 )
 _HOUR_COLUMNS = (
     *("option", "hour_of_week", "requests_per_s", "arriving_per_s", "needed_replicas", "paid_replicas"),
-    "utilisation_frac",
+    *("utilisation_frac", "attained_frac", "overflow_frac", "missed_frac", "no_shares"),
 )
 _ASSUMPTION_COLUMNS = ("name", "low", "mid", "high", "unit", "source", "as_of", "placeholder", "note")
 
@@ -131,17 +131,22 @@ def assumptions_csv(plan: Plan) -> bytes:
 
 
 def hourly_csv(plan: Plan) -> bytes:
-    """The week of every self-hosted option in the first month; hour 0 is Monday 00:00."""
+    """The week of every option with machines of its own in the first month; hour 0 is Monday 00:00.
+
+    The three shares of the requests are empty where `no_shares` says why.
+    """
     return csv_bytes(
         _HOUR_COLUMNS,
         (
             (
                 *(option.id, hour.hour_of_week, hour.requests_per_s, hour.arriving_per_s),
                 *(hour.needed_replicas, hour.paid_replicas, hour.utilisation_frac),
+                *(astuple(hour.shares) if hour.shares else (None, None, None)),
+                hour.no_shares,
             )
             for option in plan.options
-            if option.fleet is not None
-            for hour in option.fleet.week.hours
+            if option.week is not None
+            for hour in option.week.hours
         ),
     )
 
@@ -172,7 +177,7 @@ def _option(option: OptionResult) -> dict[str, Any]:
         "pnl_by_month_usd": option.pnl_by_month_usd,
         "fleet": option.fleet and _fleet(option.fleet),
         "investment": option.investment and asdict(option.investment),
-        "hybrid": option.hybrid and asdict(option.hybrid),
+        "hybrid": option.hybrid and _hybrid(option.hybrid),
         "staged": option.staged and asdict(option.staged),
         "mix": [asdict(pool) for pool in option.mix],
     }
@@ -190,6 +195,17 @@ def _fleet(fleet: FleetSize) -> dict[str, Any]:
         "simulated_replicas": fleet.curve.replicas,
         "simulated_max_requests_per_s": fleet.curve.max_requests_per_s,
         "beyond_simulated": fleet.beyond_simulated,
+        "shares": fleet.week.shares and asdict(fleet.week.shares),
+    }
+
+
+def _hybrid(hybrid: HybridSize) -> dict[str, Any]:
+    return {
+        "host": hybrid.host,
+        "api": hybrid.api,
+        "machines": hybrid.machines,
+        "overflow_frac": hybrid.overflow_frac,
+        "shares": hybrid.week.shares and asdict(hybrid.week.shares),
     }
 
 
