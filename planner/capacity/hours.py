@@ -74,7 +74,8 @@ def base_hours(
 ) -> CapacityPlan:
     """The week of a base that runs all the time while an API takes what it would serve too late.
 
-    Overflow is decided request by request in the simulator (`planner.capacity.overflow`); what leaves is taken to be in time.
+    Overflow is decided request by request in the simulator (`planner.capacity.overflow`); what leaves is taken to be
+    in time.
     """
     served = requests_per_s * np.array(shape.weights)
     fleet = np.full(served.size, float(replicas))
