@@ -4,6 +4,7 @@ import errno
 import importlib.util
 import ipaddress
 import os
+import signal
 import socket
 import sys
 import tomllib
@@ -28,6 +29,7 @@ from planner.version import VERSION
 LOOPBACK = "127.0.0.1"
 INTERRUPTED = 130
 WITHOUT_LOGIN_VARIABLE = "BREAKEVEN_WITHOUT_LOGIN"  # planner.pages.gate reads it
+_LOGIN_KEYS = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
 SCENARIO_VARIABLE = "BREAKEVEN_SCENARIO"  # planner.pages.state reads it in the process that Streamlit runs
 
 app = typer.Typer(
@@ -147,8 +149,15 @@ def _check_login(host: str) -> None:
         except (OSError, ValueError):
             continue
         if "auth" in secrets:
-            if importlib.util.find_spec("authlib") is None:
-                raise InputError("a login needs Authlib, which is not installed: pip install 'breakeven[login]'")
+            given = secrets["auth"] if isinstance(secrets["auth"], dict) else {}
+            lacking = [key for key in _LOGIN_KEYS if not given.get(key)]
+            if lacking:
+                raise InputError(
+                    f"[auth] in {folder / '.streamlit' / 'secrets.toml'} lacks {', '.join(lacking)}; docs/dashboard.md "
+                    "shows all that a login needs"
+                )
+            if any(importlib.util.find_spec(name) is None for name in ("authlib", "httpx")):
+                raise InputError("a login needs Authlib and httpx: pip install 'breakeven[login]'")
             return
     raise InputError(
         f"--host {host} lets other machines in and no login is set up: write [auth] into .streamlit/secrets.toml as "
@@ -158,6 +167,7 @@ def _check_login(host: str) -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 bad input, 3 engine, 4 price, 130 interrupted."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
     try:
         app()
     except BreakevenError as error:

@@ -132,6 +132,79 @@ def test_the_back_button_undoes(chromium: Any, dashboard: str) -> None:
     page.close()
 
 
+def test_scenarios_kept_for_comparison_open_in_a_second_browser(chromium: Any, dashboard: str) -> None:
+    page = opened(chromium, f"{dashboard}/compare")
+    page.get_by_role("button", name="Keep", exact=True).click()
+    page.get_by_role("button", name="Open Scenario 1").wait_for()
+    staff = page.get_by_role("spinbutton", name="Staff [FTE]")
+    staff.fill("9")
+    staff.press("Enter")
+    differs = page.get_by_text("Scenario 1: assumptions.staff_fte: null there")
+    differs.wait_for()
+    page.wait_for_function("location.search.includes('keep.') && location.search.includes('assumptions.staff_fte=')")
+    link, said = page.url, differs.inner_text()
+    page.close()
+    second = chromium.new_context()
+    page = second.new_page()
+    page.set_default_timeout(PAGE_TIMEOUT_MS)
+    page.goto(link)
+    page.get_by_role("button", name="Open Scenario 1").wait_for()
+    assert page.get_by_text("Scenario 1: assumptions.staff_fte").inner_text() == said
+    page.get_by_role("button", name="Open Scenario 1").click()
+    page.wait_for_function("!location.search.includes('assumptions.staff_fte=')")
+    second.close()
+
+
+def test_the_keyboard_alone_is_enough(chromium: Any, dashboard: str) -> None:
+    """Change an input, read a help, go to another page, download a file: Tab, Enter and arrow keys."""
+    page = opened(chromium, dashboard)
+    page.get_by_text("What to keep in mind").wait_for()
+    tab_to(page, "e => e.getAttribute('aria-label') === 'Staff [FTE]'")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("9")
+    page.keyboard.press("Enter")
+    page.wait_for_function("location.search.includes('assumptions.staff_fte=')")
+
+    tab_to(page, "e => e.type === 'range'")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("/slo.attainment_frac|horizon_months/.test(location.search)")
+
+    tab_to(page, "e => e.getAttribute('aria-label') === 'Help for Requests per day'")
+    page.get_by_text("In the first month; the log gives their mix and bursts.").wait_for()
+
+    tab_to(page, "e => e.tagName === 'A' && e.innerText.includes('Export')")
+    page.keyboard.press("Enter")
+    page.get_by_text("The address of this page is a link").wait_for()
+    tab_to(page, "e => e.tagName === 'BUTTON' && e.innerText.includes('Download everything')")
+    with page.expect_download() as found:
+        page.keyboard.press("Enter")
+    assert zipfile.is_zipfile(found.value.path())
+    page.close()
+
+
+def tab_to(page: Any, wanted: str, most: int = 120) -> None:
+    """Press Tab until the focused element is the wanted one."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if page.evaluate(f"({wanted})(document.activeElement)"):
+            return
+    raise AssertionError(f"{most} steps with Tab do not reach {wanted}")
+
+
+def test_the_browsers_console_shows_streamlits_two_look_ups_and_nothing_else(chromium: Any, dashboard: str) -> None:
+    page = chromium.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.location["url"]) if message.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    for path, wanted in PAGES.items():
+        said.clear()
+        page.goto(f"{dashboard}/{path}")
+        page.wait_for_function("wanted => document.body.innerText.includes(wanted)", arg=wanted)
+        look_ups = {f"{dashboard}/{path}/_stcore/{name}" for name in ("health", "host-config")} if path else set()
+        assert set(said) <= look_ups, path
+    page.close()
+
+
 def test_the_whole_way_from_a_log_to_the_files_and_a_second_browser(
     chromium: Any, dashboard: str, repository: Path, tmp_path: Path
 ) -> None:

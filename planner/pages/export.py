@@ -93,3 +93,5 @@ else:
         st.code("\n".join(f"{key} = {value}" for key, value in query.items() if key != "base"), language=None)
     if now.logs or now.profiles:
         st.caption(escape("Whoever opens it is asked for the files that you uploaded; they never leave your session."))
+    if not now.is_kept_in_link:
+        st.caption("The scenarios kept on Compare are too many changes for a link: download each as a file.")

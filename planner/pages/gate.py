@@ -65,7 +65,7 @@ def require_login() -> None:
         st.stop()
     if found is Door.LOGIN:
         st.header("breakeven")
-        st.write("Log in to see the plan.")
+        st.write("Log in to see the plan. If you came by a link, open it once more afterwards.")
         st.button("Log in", on_click=st.login, type="primary", key="log_in")
         st.stop()
     if has_login:

@@ -61,6 +61,8 @@ def _scenario_file(scenario: Scenario) -> None:
             st.caption("Too much was changed for a link: send the scenario file.")
         else:
             st.caption("The address of this page is the link to what you see. The browser's back button undoes.")
+            if not now.is_kept_in_link:
+                st.caption("The scenarios kept on Compare are too many changes for the link and stay in this session.")
         st.download_button(
             "Download scenario.toml",
             data=dump_scenario(scenario),

@@ -1,4 +1,4 @@
-"""A scenario as the query string of a link: what differs from the scenario that the server opened, and nothing else.
+"""A scenario, and those kept beside it, as the query string of a link: what differs from the one the server opened.
 
 A link is short enough for any mail program, can be read and edited by hand, and holds no file's content. It may not
 name files of the server that the opened scenario does not name itself: whoever sends a link must not be able to read
@@ -23,6 +23,12 @@ MAX_LINK_CHARACTERS = 4000
 """Names and values of the query string together; longer ones are cut by proxies and mail programs."""
 
 BASE = "base"
+KEPT = "keep."
+"""Begins the key of a scenario that was kept for comparison; its name follows, its changes are the value."""
+
+MOST_KEPT = 4
+LONGEST_NAME = 60
+"""Of a kept scenario, in characters."""
 
 _TABLES = ("workload", "slo", "fleet", "candidates", "sampling", "requirements", "assumptions")
 _IN_MEMORY = (PREFIX, REFERENCE, UPLOAD)
@@ -33,18 +39,22 @@ def fingerprint(base: Scenario) -> str:
     return hashlib.sha256(dump_scenario(base).encode()).hexdigest()[:10]
 
 
-def to_query(base: Scenario, wanted: Scenario) -> dict[str, str] | None:
+def to_query(base: Scenario, wanted: Scenario, kept: Mapping[str, Scenario] | None = None) -> dict[str, str] | None:
     """What a link must say so that `base` becomes `wanted`; `None` where that is too much for a link.
 
-    A removed key is written as `null`, a text as it is, everything else as JSON.
+    A removed key is written as `null`, a text as it is, everything else as JSON. Scenarios that are `kept` beside it
+    come along where there is room for all of them, else none of them does.
     """
     query = {BASE: fingerprint(base), **{key: after for key, (_, after) in changes(base, wanted).items()}}
-    return query if sum(len(key) + len(value) + 2 for key, value in query.items()) <= MAX_LINK_CHARACTERS else None
+    beside = {f"{KEPT}{name}": _json(_changed(base, scenario)) for name, scenario in (kept or {}).items()}
+    if _length(query | beside) <= MAX_LINK_CHARACTERS:
+        return query | beside
+    return query if _length(query) <= MAX_LINK_CHARACTERS else None
 
 
 def from_query(base: Scenario, query: Mapping[str, str]) -> Scenario:
-    """The scenario that a link asks for. Raises one `InputError` for whatever is wrong with it."""
-    if sum(len(key) + len(value) + 2 for key, value in query.items()) > MAX_LINK_CHARACTERS:
+    """The scenario that a link opens. Raises one `InputError` for whatever is wrong with it."""
+    if _length(query) > MAX_LINK_CHARACTERS:
         raise InputError(f"the link is longer than {MAX_LINK_CHARACTERS:,} characters; ask for the scenario file")
     made_for = query.get(BASE, fingerprint(base))
     if made_for != fingerprint(base):
@@ -52,12 +62,33 @@ def from_query(base: Scenario, query: Mapping[str, str]) -> Scenario:
             f'the link changes another scenario than "{base.name}", which is open here; ask its sender for the '
             "scenario file"
         )
-    flat = _flat(base)
-    for key, text in query.items():
-        if key != BASE:
-            flat[key] = _value(text)
-    wanted = parse_scenario(tomli_w.dumps(_nested(flat)), name="the link")
-    refuse_other_files(base, wanted, "the link")
+    own = {key: _value(text) for key, text in query.items() if key != BASE and not key.startswith(KEPT)}
+    return _applied(base, own, "the link")
+
+
+def kept_from_query(base: Scenario, query: Mapping[str, str]) -> dict[str, Scenario]:
+    """The scenarios that a link keeps beside the open one, by name. Raises `InputError` as `from_query`."""
+    found = {key.removeprefix(KEPT): text for key, text in query.items() if key.startswith(KEPT)}
+    if len(found) > MOST_KEPT:
+        raise InputError(f"the link keeps {len(found)} scenarios and {MOST_KEPT} can be; take some out")
+    kept = {}
+    for name, text in found.items():
+        changed = _value(text)
+        if not isinstance(changed, dict) or not 0 < len(name) <= LONGEST_NAME:
+            raise InputError(f"the link keeps {name[:LONGEST_NAME]!r}, which is no scenario; take it out of the link")
+        kept[name] = _applied(base, changed, f"the link's {name}")
+    return kept
+
+
+def _applied(base: Scenario, changed: Mapping[str, Any], name: str) -> Scenario:
+    """The scenario with the changes of a link, which `name` names in errors."""
+    try:
+        text = tomli_w.dumps(_nested(_flat(base) | dict(changed)))
+        text.encode()
+    except (TypeError, ValueError, RecursionError):
+        raise InputError(f"{name} holds a value that no scenario can have; ask for the scenario file") from None
+    wanted = parse_scenario(text, name=name)
+    refuse_other_files(base, wanted, name)
     return wanted
 
 
@@ -84,6 +115,12 @@ def files_named(scenario: Scenario) -> set[str]:
     machines = (*scenario.candidates.rent, *scenario.candidates.own)
     named = (scenario.profile, scenario.own_prices, scenario.price_lock, scenario.quotes, scenario.evaluations)
     return {scenario.workload.log, *filter(None, named), *(m.profile for m in machines if m.profile)}
+
+
+def _changed(before: Scenario, after: Scenario) -> dict[str, Any]:
+    """The new value of every key that two scenarios do not share; `None` for a key that is gone."""
+    old, new = _flat(before), _flat(after)
+    return {key: new.get(key) for key in sorted({*old, *new}) if old.get(key) != new.get(key)}
 
 
 def _flat(scenario: Scenario) -> dict[str, Any]:
@@ -113,7 +150,15 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 def _text(value: Any) -> str:
     if isinstance(value, str) and isinstance(_value(value), str):
         return value
+    return _json(value)
+
+
+def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _length(query: Mapping[str, str]) -> int:
+    return sum(len(key) + len(value) + 2 for key, value in query.items())
 
 
 def _value(text: str) -> Any:

@@ -22,13 +22,16 @@ _SHORTEST_SECRET = 6
 
 
 class LiveRun:
-    """One `breakeven measure` under way; `said` holds its last lines, without any secret of the environment."""
+    """One `breakeven measure` under way, which writes into `directory`.
+
+    `said` holds its last lines, without any secret of the environment.
+    """
 
     def __init__(self, arguments: Sequence[str], directory: Path) -> None:
         self.directory = directory
         self.said: deque[str] = deque(maxlen=_LINES)
         self._process = subprocess.Popen(
-            [*COMMAND, "measure", *arguments, "--out", str(directory)],
+            [*COMMAND, "measure", *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
             start_new_session=True, env={**os.environ, "NO_COLOR": "1", "COLUMNS": "110"},
         )  # fmt: skip
@@ -50,6 +53,11 @@ class LiveRun:
     def levels(self) -> int:
         """How many load levels are finished, warm-ups included."""
         return _lines(self.directory / "levels.jsonl")
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether there is a run to resume; without one the arguments or the server were refused at once."""
+        return (self.directory / "run.json").is_file()
 
     @property
     def profile_file(self) -> Path:

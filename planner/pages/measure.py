@@ -18,6 +18,7 @@ RUNS = Path("runs")
 KEY_VARIABLE = "OPENAI_API_KEY"
 POLL_S = 1.0
 SHOWN_LINES = 14
+INTERRUPTED = 130
 MODELS = ("Tiny-1M", "SmolLM2-135M", "Qwen2.5-0.5B", "Llama-3.2-1B")
 
 now = session()
@@ -38,7 +39,14 @@ def start() -> None:
     if running is None or running.exit_code is not None:
         directory = RUNS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
         now.error = None
-        st.session_state["live"] = LiveRun(arguments, directory)
+        st.session_state["live"] = LiveRun([*arguments, "--out", str(directory)], directory)
+
+
+def go_on() -> None:
+    """Take up the run that ended early; its finished levels are not measured again."""
+    ended = st.session_state["live"].directory
+    st.session_state.pop("live_shown", None)
+    st.session_state["live"] = LiveRun(["--resume", str(ended)], ended)
 
 
 def cancel() -> None:
@@ -141,9 +149,15 @@ if live.exit_code == 0:
     else:
         st.button("Take the profile into this session", on_click=plan_with, key="take_profile", type="primary")
     st.button("Measure something else", on_click=forget, key="forget_run")
+elif live.exit_code is not None and not live.can_go_on:
+    st.error(f"Nothing was measured: it ended with exit code {live.exit_code}, and the lines above say why.")
+    st.button("Measure something else", on_click=forget, key="forget_run")
 elif live.exit_code is not None:
+    ended = "Cancelled" if live.exit_code == INTERRUPTED else f"It ended early with exit code {live.exit_code}"
     st.warning(
-        f"It ended with exit code {live.exit_code}; what was measured is kept. "
-        f"`breakeven measure --resume {live.directory}` goes on."
+        f"{ended}. Finished levels ({live.levels}) and recorded requests ({live.requests:,}) are kept in the run "
+        f"directory. Go on here or with `breakeven measure --resume {live.directory}`: finished levels are not "
+        "measured again."
     )
+    st.button("Go on with it", on_click=go_on, key="go_on", type="primary", icon=":material/play_arrow:")
     st.button("Measure something else", on_click=forget, key="forget_run")

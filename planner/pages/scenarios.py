@@ -6,12 +6,16 @@ import streamlit as st
 
 from planner.decision.plan import OptionResult, Plan
 from planner.decision.wording import break_even_span, describe, percent
-from planner.pages.link import changes
+from planner.errors import BreakevenError, InputError
+from planner.pages.link import LONGEST_NAME, MOST_KEPT, changes, files_named
 from planner.pages.show import escape, table
 from planner.pages.state import change, session
+from planner.pages.uploads import shown
 from planner.pages.work import make
+from planner.scenario.load import UPLOAD
+from planner.scenario.tables import Scenario
 
-_MOST_KEPT = 4
+_OPEN_NOW = "open now"
 
 
 def draw_scenarios(plan: Plan) -> None:
@@ -23,20 +27,22 @@ def draw_scenarios(plan: Plan) -> None:
         name.text_input(
             "Keep what is open as",
             value=f"Scenario {len(now.kept) + 1}",
-            max_chars=60,
+            max_chars=LONGEST_NAME,
             key="keep_as",
-            help="It stays in this session; change the inputs and compare.",
+            help="It goes into the link, too. Change the inputs and compare.",
         )
         button.form_submit_button("Keep", on_click=_keep, key="keep_scenario", width="stretch")
     if not now.kept:
         st.info("Keep the open scenario, then change an input: both are shown here side by side.")
         return
-    columns = {"open now": plan} | {
-        called: make(scenario, now.directory, now.supplied, now.shelf, _say_nothing)
-        for called, scenario in now.kept.items()
-    }
+    columns = {_OPEN_NOW: plan}
+    for called, scenario in now.kept.items():
+        try:
+            columns[called] = _made(called, scenario)
+        except (BreakevenError, ValueError) as error:
+            st.warning(escape(f"{called} has no plan: {error}."))
     table(
-        [{"": title, **{called: value(shown) for called, shown in columns.items()}} for title, value in _ROWS.items()],
+        [{"": title, **{called: value(made) for called, made in columns.items()}} for title, value in _ROWS.items()],
         says="The main figures of the open scenario and of every kept one.",
     )
     for called, scenario in now.kept.items():
@@ -46,6 +52,17 @@ def draw_scenarios(plan: Plan) -> None:
         opened, dropped = st.columns(2)
         opened.button(f"Open {called}", key=f"open_{called}", on_click=change, args=(scenario,), width="stretch")
         dropped.button(f"Forget {called}", key=f"forget_{called}", on_click=_forget, args=(called,), width="stretch")
+
+
+def _made(called: str, scenario: Scenario) -> Plan:
+    now = session()
+    missing = [
+        name for name in files_named(scenario) if name.startswith(UPLOAD) and name not in {*now.logs, *now.profiles}
+    ]
+    if missing:
+        raise InputError(f"it rests on {shown(missing[0])}, which is not here; open it and give the file")
+    with st.spinner(f"Making the plan of {escape(called)} ..."):
+        return make(scenario, now.directory, now.supplied, now.shelf, _say_nothing)
 
 
 def _say_nothing(step: str, done_frac: float) -> None:
@@ -58,9 +75,11 @@ def _forget(called: str) -> None:
 
 def _keep() -> None:
     now = session()
-    called = st.session_state["keep_as"].strip() or f"Scenario {len(now.kept) + 1}"
+    called = st.session_state["keep_as"].strip()
+    if called in ("", _OPEN_NOW):
+        called = f"Scenario {len(now.kept) + 1}"
     now.kept[called] = now.scenario
-    while len(now.kept) > _MOST_KEPT:
+    while len(now.kept) > MOST_KEPT:
         now.kept.pop(next(iter(now.kept)))
 
 

@@ -24,13 +24,12 @@ def prepare() -> None:
     """Make the first plan. What goes wrong here is said on the page, to whom it concerns."""
     from planner.pages.state import scenario_path
     from planner.pages.work import start_ahead
-    from planner.scenario.load import NOTHING
     from planner.scenario.toml_file import load_scenario
 
     path = scenario_path()
     if path is not None:
         try:
-            start_ahead(load_scenario(path), path.parent, NOTHING)
+            start_ahead(load_scenario(path), path.parent)
         except BreakevenError:
             return
     for name in _NEEDED:

@@ -15,7 +15,7 @@ import streamlit as st
 from planner.decision.plan import Plan
 from planner.errors import BreakevenError
 from planner.examples import newest_scenario
-from planner.pages.link import BASE, from_query, to_query
+from planner.pages.link import BASE, KEPT, from_query, kept_from_query, to_query
 from planner.pages.work import Job, Shelf
 from planner.profile import Profile
 from planner.scenario.load import ReadLog, Supplied
@@ -57,8 +57,13 @@ class Session:
 
     @property
     def query(self) -> dict[str, str] | None:
-        """The link to what is open, `None` where it is too long for one."""
-        return to_query(self.base, self.scenario)
+        """The link to what is open and what is kept beside it, `None` where it is too long for one."""
+        return to_query(self.base, self.scenario, self.kept)
+
+    @property
+    def is_kept_in_link(self) -> bool:
+        """Whether the link holds the kept scenarios too, where there are any."""
+        return not self.kept or any(key.startswith(KEPT) for key in self.query or {})
 
     def add_log(self, name: str, log: ReadLog) -> None:
         self.logs[name] = log
@@ -105,8 +110,10 @@ def follow_address(page: str) -> None:
     moved, now.page = page != now.page, page
     if query and query != now.written:
         try:
-            now.scenario = from_query(now.base, query)
-            now.error = None
+            wanted, kept = from_query(now.base, query), kept_from_query(now.base, query)
+            if now.is_kept_in_link or kept:  # what had no room in the link is not undone by it
+                now.kept = kept
+            now.scenario, now.error = wanted, None
         except BreakevenError as error:
             now.error = f"The link could not be followed: {error}."
         now.written = query

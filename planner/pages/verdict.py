@@ -3,7 +3,6 @@
 import streamlit as st
 
 from planner.charts.plan import cost_against_volume, tornado_chart
-from planner.decision.verdict import break_even_in_words
 from planner.decision.wording import break_even_span, percent, usd
 from planner.pages.frame import open_plan
 from planner.pages.show import chart, escape
@@ -18,7 +17,7 @@ host.metric("Cheapest self-hosted, per month", usd(best_host.levelised_usd_per_m
 host.caption(escape(best_host.id) if best_host else "No machine holds the service level: see Capacity.")
 if plan.break_even:
     crossing.metric("Break-even [requests/day]", break_even_span(plan.break_even))
-    crossing.caption(escape(break_even_in_words(plan.break_even, plan.requests_per_day)))
+    crossing.caption("The volume at which both cost the same: more below.")
 if plan.risk.self_host_cheaper_frac is not None:
     odds.metric("Self-hosting is cheaper", percent(plan.risk.self_host_cheaper_frac))
     odds.caption(f"in this share of {plan.risk.draws:,} draws of all uncertain figures: see Risk.")

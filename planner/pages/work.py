@@ -20,7 +20,7 @@ from planner.errors import BreakevenError
 from planner.pages.link import files_named
 from planner.profile import Profile
 from planner.scenario.inputs import PlanInputs
-from planner.scenario.load import UPLOAD, ReadLog, Supplied, read_demand, read_inputs, read_profile
+from planner.scenario.load import NOTHING, UPLOAD, ReadLog, Supplied, read_demand, read_inputs, read_profile
 from planner.scenario.requirements import Requirements
 from planner.scenario.tables import Fleet, Sampling, Scenario, Service, figure
 from planner.scenario.toml_file import dump_scenario
@@ -82,7 +82,7 @@ class Progress:
 
 
 class Job:
-    """Makes one plan in a thread of its own. `finished` is set at the end, whatever the end."""
+    """Makes one plan in a thread of its own for all who wait for it. `finished` is set at the end, whatever the end."""
 
     def __init__(self, scenario: Scenario, directory: Path, supplied: Supplied, own: Shelf) -> None:
         self.key = plan_key(scenario, directory)
@@ -92,13 +92,25 @@ class Job:
         self.error: BaseException | None = None
         self.headline: str | None = None  # known before the rest
         self.answered = threading.Event()
-        self._wanted = True
+        self._lock = threading.Lock()
+        self._waiting, self._wanted = 0, True  # wanted before the first session comes, too
         self._arguments = scenario, directory, supplied, own
-        threading.Thread(target=self._work, name="plan", daemon=True).start()
+        self.thread = threading.Thread(target=self._work, name="plan", daemon=True)
+        self.thread.start()
+
+    def join(self) -> bool:
+        """Let one more session wait for the job; false where it has ended or was given up."""
+        with self._lock:
+            if self.finished.is_set() or not self._wanted:
+                return False
+            self._waiting += 1
+            return True
 
     def cancel(self) -> None:
-        """Give the job up: it ends at its next step and its result is dropped."""
-        self._wanted = False
+        """One session waits no longer; when nobody does, the job ends at its next step and its result is dropped."""
+        with self._lock:
+            self._waiting -= 1
+            self._wanted = self._waiting > 0
 
     def tell(self, step: str, done_frac: float) -> None:
         """Note the progress. Raises `Cancelled` where nobody waits any more."""
@@ -123,18 +135,33 @@ class Job:
             self.finished.set()
 
 
-_AHEAD: dict[Hashable, Job] = {}
+_UNDER_WAY: dict[Hashable, Job] = {}
+"""Jobs that rest on the server's own files alone: every session that asks for the same plan waits for the same one."""
+
+_UNDER_WAY_LOCK = threading.Lock()
 
 
-def start_ahead(scenario: Scenario, directory: Path, supplied: Supplied) -> None:
+def start_ahead(scenario: Scenario, directory: Path) -> None:
     """Begin with a plan before anybody has asked for it; the first session that does takes it over."""
-    job = Job(scenario, directory, supplied, Shelf())
-    _AHEAD[job.key] = job
+    with _UNDER_WAY_LOCK:
+        job = Job(scenario, directory, NOTHING, Shelf())
+        _UNDER_WAY[job.key] = job
 
 
 def job_for(scenario: Scenario, directory: Path, supplied: Supplied, own: Shelf) -> Job:
-    """The job that was begun ahead, for one session alone, or a new one."""
-    return _AHEAD.pop(plan_key(scenario, directory), None) or Job(scenario, directory, supplied, own)
+    """The job that makes this plan already, or a new one; what rests on uploads is made for its session alone."""
+    if shelf_of(scenario, own) is own:
+        job = Job(scenario, directory, supplied, own)
+        job.join()
+        return job
+    with _UNDER_WAY_LOCK:
+        for key in [key for key, job in _UNDER_WAY.items() if job.finished.is_set()]:
+            del _UNDER_WAY[key]
+        key = plan_key(scenario, directory)
+        if key not in _UNDER_WAY or not _UNDER_WAY[key].join():
+            _UNDER_WAY[key] = Job(scenario, directory, NOTHING, Shelf())
+            _UNDER_WAY[key].join()
+        return _UNDER_WAY[key]
 
 
 def shelf_of(scenario: Scenario, own: Shelf) -> Shelf:

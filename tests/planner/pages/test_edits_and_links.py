@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from planner.errors import InputError
 from planner.pages.edits import edited_figure, edited_machine, edited_rates
-from planner.pages.link import MAX_LINK_CHARACTERS, fingerprint, from_query, to_query
+from planner.pages.link import KEPT, MAX_LINK_CHARACTERS, MOST_KEPT, fingerprint, from_query, kept_from_query, to_query
 from planner.scenario.tables import Machine, Scenario, StatedRate, figure
 from planner.scenario.toml_file import load_scenario
 
@@ -110,6 +110,53 @@ def test_a_machine_of_a_link_cannot_name_a_profile_of_the_server(base: Scenario)
     own = '[{"offer":"cpu-1p-32c","replicas_per_machine":1,"profile":"/etc/passwd"}]'
     with pytest.raises(InputError, match="/etc/passwd"):
         from_query(base, {"candidates.own": own})
+
+
+def test_kept_scenarios_travel_in_the_link(base: Scenario) -> None:
+    kept = {f"No. {number} & more": change(base) for number, change in enumerate(CHANGES[:4])}
+    wanted = replace(base, horizon_months=7)
+    query = to_query(base, wanted, kept)
+    assert query is not None
+    assert kept_from_query(base, query) == kept
+    assert from_query(base, query) == wanted
+    assert kept_from_query(base, to_query(base, wanted) or {}) == {}
+
+
+def test_kept_scenarios_that_make_the_link_too_long_stay_behind_and_the_open_one_does_not(base: Scenario) -> None:
+    large = replace(base, assumptions={f"invented/{n}": figure(1.0, source="x" * 50) for n in range(100)})
+    wanted = replace(base, horizon_months=7)
+    query = to_query(base, wanted, {"small": wanted, "large": large})
+    assert query == to_query(base, wanted)
+    assert query is not None
+    assert sum(map(len, (*query, *query.values()))) < MAX_LINK_CHARACTERS
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[]", "is no scenario"),
+        ("nonsense", "is no scenario"),
+        ('{"workload.log":"/etc/passwd"}', "/etc/passwd"),
+        ('{"evaluations":"/etc/passwd"}', "/etc/passwd"),
+        ('{"horizon_months":[null]}', "no scenario can have"),
+        ('{"horizon_months":0}', "horizon_months"),
+        ('{"name":"\\ud800"}', "no scenario can have"),
+    ],
+)
+def test_a_kept_scenario_of_a_link_is_refused_like_an_open_one(base: Scenario, text: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        kept_from_query(base, {f"{KEPT}mine": text})
+
+
+def test_a_link_keeps_no_more_scenarios_than_a_page_does(base: Scenario) -> None:
+    with pytest.raises(InputError, match=f"{MOST_KEPT} can be"):
+        kept_from_query(base, {f"{KEPT}{n}": "{}" for n in range(MOST_KEPT + 1)})
+
+
+@pytest.mark.parametrize("value", ["[null]", '{"a":[null]}', '"\\ud800"', "[" * 900 + "]" * 900])
+def test_a_value_that_no_scenario_can_have_is_refused_in_one_sentence(base: Scenario, value: str) -> None:
+    with pytest.raises(InputError):
+        from_query(base, {"name": value})
 
 
 def test_a_link_to_another_scenario_is_refused(base: Scenario) -> None:

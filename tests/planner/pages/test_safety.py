@@ -221,7 +221,7 @@ def test_sessions_do_not_see_each_others_uploads(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.engine
 def test_a_measurement_of_a_session_that_is_gone_ends_with_all_its_children(tmp_path: Path) -> None:
     arguments = ["--synthetic", "Tiny-1M", "--concurrency", "1", "--duration", "60", "--input-tokens", "16"]
-    arguments += ["--output-tokens", "16", "--busy-ok"]
+    arguments += ["--output-tokens", "16", "--busy-ok", "--out", str(tmp_path / "run")]
     before = os.getcwd()
     os.chdir(tmp_path)
     try:
