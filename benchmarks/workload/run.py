@@ -113,14 +113,25 @@ def read_and_plan(path: Path, *, plan: bool) -> None:
 def plan_everything(log: Path) -> None:
     scenario = log.with_name("scenario.toml")
     scenario.write_text(SCENARIO.format(reference=REFERENCE, log=log.name))
-    command = [sys.executable, "-m", "measure.cli", "plan", str(scenario), "--out", str(log.with_name("plan")), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "measure.cli",
+        "plan",
+        str(scenario),
+        "--out",
+        str(log.with_name("plan")),
+        "--json",
+    ]
     before_gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     taken_s = time.perf_counter() - started
     peak_gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     at_most = "at most " if peak_gib == before_gib else ""
-    print(f"{'`breakeven plan`: 4 options, 36 months, all files':58} {taken_s:6.1f} s   peak {at_most}{peak_gib:.2f} GiB")
+    print(
+        f"{'`breakeven plan`: 4 options, 36 months, all files':58} {taken_s:6.1f} s   peak {at_most}{peak_gib:.2f} GiB"
+    )
 
 
 def main() -> None:
