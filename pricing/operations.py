@@ -1,4 +1,4 @@
-"""What running machines costs besides the machines: named defaults with their range, source and date."""
+"""What a plan believes without a measurement or a price list: named defaults with their range, source and date."""
 
 import difflib
 
@@ -6,9 +6,12 @@ from planner.errors import PriceError
 from planner.ranges import Assumption
 from pricing.load import load_assumptions, load_electricity
 
+NOT_COUNTED = "not stated, so not counted"
+"""The source of a default that leaves something out: it is 0 or has no effect until the user states it."""
+
 
 def default_assumptions(region: str | None = None) -> tuple[Assumption, ...]:
-    """The defaults of electricity, cooling, space, support, staff, network, capital and price drift.
+    """The defaults of electricity, cooling, space, support, staff, network, capital, price changes and availability.
 
     Their names end in their unit. Those with `is_placeholder` rest on no good primary source: an output that uses one
     must say so, and the user is expected to replace it. `region`, such as "eu" or "us-ohio", sets the electricity.

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from planner.cost.options import OptionKind
 from planner.decision.plan import Plan
 from planner.decision.wording import cards, label, length, volume
-from planner.scenario.assumptions import NOT_COUNTED
 from planner.units import SECONDS_PER_HOUR
+from pricing.operations import NOT_COUNTED
 
 _SMALL_LOG_S = 7 * 24 * SECONDS_PER_HOUR
 _WEAK_FIT_ERROR_FRAC = 0.5

@@ -16,7 +16,7 @@ from planner.units import TOKENS_PER_MTOK
 from planner.workload import WeekShape, Workload
 from pricing.api import api_bill, rate_card
 from pricing.book import Book
-from pricing.commitments import Commitment, ProvisionedUnits
+from pricing.commitments import Commitment, ProvisionedUnits, covers
 from pricing.lock import PriceLock, dated_by_sources, make_lock
 from pricing.rates import RateQuery, Resolve
 from pricing.tally import PromptTotal, ShapeTally, tally_prompts
@@ -147,7 +147,7 @@ def _undrifted(low: float, high: float, unit: str) -> str:
 
 def _promised(option: ApiOption, commitments: Sequence[Commitment], months: Sequence[datetime]) -> ApiOption:
     """The option with the commitments that cover it."""
-    mine = tuple(c for c in commitments if _covers(c, option.matched_model))
+    mine = tuple(c for c in commitments if covers(c, option.matched_model))
     if not mine:
         return option
     starts = tuple(at.date().replace(day=1) for at in months)
@@ -160,10 +160,6 @@ def _promised(option: ApiOption, commitments: Sequence[Commitment], months: Sequ
                 "enter them as one with the sum of their units"
             )
     return replace(option, promises=Promises(commitments=mine, month_starts=starts))
-
-
-def _covers(commitment: Commitment, matched_model: str) -> bool:
-    return matched_model in commitment.targets or matched_model.partition("/")[0] in commitment.targets
 
 
 def _prompts(workload: Workload) -> list[PromptTotal]:

@@ -13,103 +13,8 @@ from pricing.types import PurchaseOffer, RentalOffer, Term
 
 SCENARIO = "the scenario file"
 
-NOT_COUNTED = "not stated, so not counted"
-
-OWN_BELIEFS = (
-    Assumption(
-        name="resale_frac_of_book_value",
-        value=Range(low=0.3, mid=1.0, high=1.3),
-        unit="1",
-        source="book value as terminal value is a convention; no primary source found for the resale of such hardware",
-        as_of="2026-11-20",
-        note="what a machine younger than its life brings at the end of the horizon",
-        is_placeholder=True,
-    ),
-    *(
-        Assumption(name=name, value=value, unit=unit, source=source, as_of="2026-11-20", note=note, is_placeholder=True)
-        for name, value, unit, source, note in (
-            (
-                "installation_frac_of_hardware",
-                Range(low=0.01, mid=0.03, high=0.08),
-                "1",
-                "a guess: no primary source found",
-                "rack, cabling, delivery and acceptance of what is owned; enter your quote",
-            ),
-            (
-                "migration_fte_months",
-                Range(low=0.5, mid=1.0, high=3.0),
-                "FTE-months",
-                "a guess: no primary source found",
-                "one-time effort before a service of one's own answers its first request",
-            ),
-            (
-                "api_price_steps_per_year",
-                Range(low=0.05, mid=0.2, high=0.5),
-                "1/year",
-                "a guess: the price library's history holds few years",
-                "sudden changes of the same model's price, up or down; in the draws only",
-            ),
-            (
-                "rental_price_steps_per_year",
-                Range(low=0.2, mid=0.5, high=1.0),
-                "1/year",
-                "a guess: published indices disagree",
-                "sudden changes of rental prices, up or down; in the draws only",
-            ),
-            (
-                "machine_availability_frac",
-                Range(low=0.98, mid=0.995, high=0.999),
-                "1",
-                "a guess: providers promise 99.5 % for a single machine, and accelerators fail more often than others",
-                "share of the time that one machine serves; for availability, not for money",
-            ),
-            (
-                "api_availability_frac",
-                Range(low=0.99, mid=0.995, high=0.999),
-                "1",
-                "a guess: status pages of large providers show 99 % to 99.9 %, mostly without a promise",
-                "share of the time that an API serves; for availability, not for money",
-            ),
-            (
-                "exit_fte_months",
-                Range(low=0.0, mid=0.25, high=1.0),
-                "FTE-months",
-                "a guess: no primary source found",
-                "one-time effort to leave it at the end of the plan; what a term leaves unpaid comes on top",
-            ),
-        )
-    ),
-    *(
-        Assumption(name=name, value=certain(value), unit=unit, source=NOT_COUNTED, as_of="2026-11-20", note=note)
-        for name, value, unit, note in (
-            ("storage_usd_per_month", 0.0, "USD/month", "weights, logs and backups of a service of one's own"),
-            ("egress_usd_per_mtok", 0.0, "USD per million generated tokens", "what leaves one's own machines"),
-            ("evaluation_usd_per_year", 0.0, "USD/year", "testing the model in use; every option bears it"),
-            ("fine_tuning_usd_per_year", 0.0, "USD/year", "runs and data for a model of one's own"),
-            ("tax_frac", 0.0, "1", "on profit: costs, depreciation included, save it in the month that bears them"),
-            ("newer_model_gain_frac_per_year", 0.0, "1/year", "newer models of equal quality, for both sides alike"),
-            ("newer_model_every_months", 12.0, "months", "between two changes to a newer model"),
-            ("newer_model_fte_months", 0.5, "FTE-months", "to change to a newer model, on either side"),
-        )
-    ),
-)
-"""Beliefs of the planner itself; those about electricity, staff and the like come with the prices."""
-
-SPOT_BELIEFS = tuple(
-    Assumption(
-        name=name,
-        value=value,
-        unit="1",
-        source="a guess: it differs by region and week, and no list says it",
-        as_of="2026-11-20",
-        note=note,
-        is_placeholder=True,
-    )
-    for name, value, note in (
-        ("spot_interrupted_frac", Range(low=0.02, mid=0.08, high=0.25), "part of the time without the spot machine"),
-        ("spot_fallback_price_ratio", Range(low=1.5, mid=2.5, high=4.0), "what stands in for it, over its own price"),
-    )
-)
+_SPOT = "spot_"
+"""How the names of the defaults begin that concern spot machines alone."""
 
 _UNMEASURED_ERROR_FRAC = 0.3
 """Assumed error of a profile whose fit was checked on no load point of its own."""
@@ -136,7 +41,8 @@ def gather_assumptions(
 
     Raises `InputError` that lists all overrides with an unknown name or a value that cannot be.
     """
-    found = {a.name: a for a in (*_demand(scenario, log_requests_per_day), *defaults, *OWN_BELIEFS)}
+    general = (default for default in defaults if not default.name.startswith(_SPOT))
+    found = {a.name: a for a in (*_demand(scenario, log_requests_per_day), *general)}
     if profile is not None:
         found["throughput_ratio"] = _throughput(profile, outside_hull_frac, posterior)
     for machine in (*scenario.candidates.rent, *scenario.candidates.own):
@@ -153,7 +59,7 @@ def gather_assumptions(
         ):
             found[f"{purchase.id}/{name}"] = _offered(purchase, name, value, unit)
     if any(rental.term is Term.SPOT for rental in rentals):
-        found |= {a.name: a for a in SPOT_BELIEFS}
+        found |= {default.name: default for default in defaults if default.name.startswith(_SPOT)}
     mistakes = [_unknown(name, found) for name in scenario.assumptions if name not in found]
     for name, figure in scenario.assumptions.items():
         if name in found:

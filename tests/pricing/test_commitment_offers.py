@@ -5,12 +5,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from exact_settlement import free_usd, settle_provisioned
 
 from planner.errors import InputError, PriceError
 from pricing.api import rate_card
 from pricing.commitment_offers import throughputs
 from pricing.commitment_rows import COMMITMENT, commitment_row
-from pricing.commitments import Commitment, FreeQuota, KeptCache, ProvisionedUnits, free_usd, settle_provisioned
+from pricing.commitments import Commitment, FreeQuota, KeptCache, ProvisionedUnits
 from pricing.layers import Note
 from pricing.own_prices import read_own_prices
 from pricing.types import TokenKind

@@ -1,10 +1,12 @@
 """Commitments over worlds and months: hand-worked cases, and the same answer as settling each bill in decimals."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
 import numpy as np
 import pytest
+from exact_settlement import free_usd, settle, settle_provisioned
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,9 +19,6 @@ from pricing.commitments import (
     PrepaidCredit,
     ProvisionedUnits,
     StorageRate,
-    free_usd,
-    settle,
-    settle_provisioned,
 )
 from pricing.layers import Note, Window
 
@@ -171,3 +170,64 @@ def test_equals_settling_each_months_bill(
         mine = [line for line in lines if line.month == start]
         assert cash[month] == pytest.approx(float(sum(line.cash_usd for line in mine)), abs=1e-6)
         assert pnl[month] == pytest.approx(float(sum(line.pnl_usd for line in mine)), abs=1e-6)
+
+
+tokens = st.integers(min_value=1, max_value=400_000)
+
+
+@given(
+    st.lists(st.integers(min_value=0, max_value=3_000), min_size=6, max_size=6),
+    st.tuples(tokens, tokens),
+    st.integers(min_value=1, max_value=3),
+    st.lists(st.integers(min_value=0, max_value=5_000_000), max_size=2),
+    st.lists(st.integers(min_value=0, max_value=9_000_000), max_size=2),
+    st.lists(prepaid("credit"), max_size=1),
+    st.lists(minimum("floor"), max_size=1),
+)
+def test_all_kinds_together_agree_with_the_bills_to_the_cent(
+    usage: list[int],
+    by_hour: tuple[int, int],
+    reserved: int,
+    quotas: list[int],
+    stored: list[int],
+    credit: list[PrepaidCredit],
+    floor: list[MinimumSpend],
+) -> None:
+    """Half of the hours carry one load, half the other; what units and quota leave of a bill goes on to the credit."""
+    units = ProvisionedUnits(
+        id="u",
+        model="openai/m",
+        units=reserved,
+        usd_per_unit_h=Decimal(3),
+        tokens_per_min=1000,
+        output_weight=1.0,
+        why=WHY,
+    )
+    free = [FreeQuota(id=f"q{n}", targets=("openai",), tokens_per_day=t, why=WHY) for n, t in enumerate(quotas)]
+    rate = StorageRate(usd_per_mtok_h=Decimal("0.50"))
+    kept = [
+        KeptCache(id=f"k{n}", model="openai/m", stored_tokens=t, hours_per_month=Decimal(100), rates=(rate,), why=WHY)
+        for n, t in enumerate(stored)
+    ]
+    credit = [replace(c, targets=("openai/m",)) for c in credit]
+    floor = [replace(m, targets=("openai",)) for m in floor]
+    bills = []
+    for start, amount in zip(STARTS, usage, strict=True):
+        month = settle_provisioned(units, list(by_hour) * 365, Decimal(amount))
+        left, beside = month.spilled_usd, month.fixed_usd
+        for quota in free:
+            left -= free_usd(quota, [sum(by_hour) * 12] * 30, left)
+        beside += sum((cache.usd_in(start) for cache in kept), Decimal(0))
+        bills.append((start, {"openai/m": left, "openai/beside": beside}))
+    lines = settle(bills, (*credit, *floor))
+    at_list = Load(
+        usage_usd=np.array([usage], dtype=float),
+        weighted_tokens_per_h=lambda w: np.broadcast_to(np.array(by_hour) * w, (1, 6, 2)),
+        hours_per_week=(84, 84),
+    )
+    promises = Promises(commitments=(units, *free, *kept, *credit, *floor), month_starts=STARTS)
+    cash, pnl = paid(commitment_entries(promises, at_list), at_list)
+    for n, start in enumerate(STARTS):
+        mine = [line for line in lines if line.month == start]
+        assert cash[n] == pytest.approx(float(sum(line.cash_usd for line in mine)), abs=0.005)
+        assert pnl[n] == pytest.approx(float(sum(line.pnl_usd for line in mine)), abs=0.005)

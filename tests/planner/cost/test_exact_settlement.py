@@ -4,11 +4,11 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from exact_settlement import SettledLine, settle, settle_provisioned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.errors import InputError
-from pricing.commitments import MinimumSpend, PrepaidCredit, ProvisionedUnits, SettledLine, settle, settle_provisioned
+from pricing.commitments import MinimumSpend, PrepaidCredit, ProvisionedUnits
 from pricing.layers import Note, Window
 
 WHY = Note(source="Contract 4711", as_of=date(2026, 11, 1))
@@ -120,5 +120,5 @@ def test_provisioned_units_pay_idle_hours_and_spill_over() -> None:
 
 
 def test_provisioned_load_must_be_possible() -> None:
-    with pytest.raises(InputError, match="at least one hour"):
+    with pytest.raises(ValueError, match="at least one hour"):
         settle_provisioned(reserved(), [], Decimal(0))
