@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/accuracy/waiting.py
 
-Held-out points of the level table, run in the simulator with the fitted step time: (measured - simulated TTFT) / measured
-TPOT, by engine and concurrency. An engine that looks for new requests at every step has none missing. Prints the table of
-benchmarks/accuracy/README.md.
+Held-out points of the level table, run in the simulator with the fitted step time: (measured - simulated TTFT) /
+measured TPOT, by engine and concurrency. An engine that looks for new requests at every step has none missing. Prints
+the table of benchmarks/accuracy/README.md.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """How long ten million requests take: python benchmarks/workload/run.py
 
 Writes a log of ten million rows over 30 days to a temporary directory, reads it in a new process, and plans a fleet for
-it: the staircase, 720 hours of whole replicas, the overflow to an API, and every request simulated once. Then `breakeven
-plan` does everything at once, files included. Prints seconds and the peak of memory of each process.
+it: the staircase, 720 hours of whole replicas, the overflow to an API, and every request simulated once. Then
+`breakeven plan` does everything at once, files included. Prints seconds and the peak of memory of each process.
 """
 
 import argparse

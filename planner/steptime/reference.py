@@ -131,8 +131,8 @@ def _polling_note(reference: Reference) -> tuple[str, ...]:
     if reference.engine != "sglang" or reference.system not in ("b200_sxm", "b300_sxm"):
         return ()
     return (
-        "the publisher has SGLang look for new requests at every 30th step only (every 10th below 16 streams): its TTFTs "
-        "are about 15 steps longer than those of a server with the default, which is what a plan shows",
+        "the publisher has SGLang look for new requests at every 30th step only (every 10th below 16 streams): its "
+        "TTFTs are about 15 steps longer than those of a server with the default, which is what a plan shows",
     )
 
 

@@ -75,7 +75,7 @@ def test_the_command_lists_them() -> None:
 
 
 def test_times_measured_with_a_slow_poll_say_so() -> None:
-    slow = reference_profile("deepseek-v3/b200_sxm/fp8/sglang-0.5.9/tp8/ep8").provenance.notes
+    slow = reference_profile("deepseek-v3/b200_sxm/fp8/sglang-0.5.9/tp8").provenance.notes
     assert any("every 30th step" in note for note in slow)
-    for polls_always in ("deepseek-v3/h200_sxm/fp8/sglang-0.5.9/tp8", "llama-3.1-70b/h100_sxm/fp8/vllm/tp8"):
+    for polls_always in ("deepseek-v3/h200_sxm/fp8/sglang-0.5.9/tp8", KNOWN):
         assert not any("step only" in note for note in reference_profile(polls_always).provenance.notes)
