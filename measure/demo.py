@@ -87,7 +87,7 @@ def demo(
     )
     scenario = demo_scenario(asked, profile, ttft_s=ttft_s, start_month=next_month(now.date()))
     (directory / FILE_NAME).write_text(dump_scenario(scenario), encoding="utf-8")
-    made = plan_scenario(directory)
+    made = plan_scenario(directory, latency_frontier=True)
     write_plan(made, directory / PLAN_DIRECTORY)
     if json:
         emit_json(verdict_document(made))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict
 
 P99_MIN_COUNT = 662
 """Below this count a p99 is only indicative: 99 % confidence that the true 99th percentile is not above the largest
@@ -25,6 +26,23 @@ class Distribution:
     p95: float
     p99: float
     max: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Percentiles:
+    """Percentiles over requests, in the unit of the field that holds them, ascending."""
+
+    p50: float
+    p95: float
+    p99: float
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.p50 <= self.p95 <= self.p99:
+            raise ValueError(
+                f"percentiles are at least 0 and ascend from p50 to p99, got {self.p50:g}, {self.p95:g}, {self.p99:g}"
+            )
 
 
 def summarise(sample: Sequence[float] | NDArray[np.float64]) -> Distribution | None:

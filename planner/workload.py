@@ -20,7 +20,7 @@ LONG_LOG_S = 2 * SECONDS_PER_HOUR
 DAYS_PER_WEEK = HOURS_PER_WEEK / HOURS_PER_DAY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Workload:
     """Requests in order of arrival; the three arrays have one element per request.
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from planner.capacity.staircase import CapacityCurve, Slo, SpillRow, alone_on_a_replica, attainment_frac
 from planner.profile import Profile
-from planner.simulator.simulate import simulate
+from planner.simulator.simulate import SimResult, simulate
 from planner.workload import Workload, at_rate, burst_sample
 
 Floats = NDArray[np.float64]
@@ -65,29 +65,59 @@ def with_overflow(
     rows = []
     for replicas in (n for n in FLEETS if n <= curve.replicas[-1]):
         found = [_least_share(profile, at_rate(sample, replicas * y), slo, waits_s, replicas) for y in per_replica]
-        spilled = np.maximum.accumulate([away for away, _ in found])
+        spilled = np.maximum.accumulate([each.spilled_frac for each in found])
         rows.append(
             SpillRow(
                 replicas=replicas,
                 requests_per_replica_s=per_replica,
                 spilled_frac=tuple(spilled.tolist()),
-                missed_frac=tuple(np.minimum([missed for _, missed in found], 1.0 - spilled).tolist()),
+                missed_frac=tuple(np.minimum([each.missed_frac for each in found], 1.0 - spilled).tolist()),
+                max_sequences=tuple(each.max_sequences for each in found),
+                patience_parts=tuple(each.patience_part for each in found),
             )
         )
     return dataclasses.replace(curve, spill=tuple(rows))
 
 
-def _least_share(profile: Profile, load: Workload, slo: Slo, waits_s: Floats, replicas: int) -> tuple[float, float]:
-    """The smallest share that leaves under any setting that holds the SLO, 1 if none does, and what then misses it."""
-    least, missed = 1.0, 0.0
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Setting:
+    """A setting and what comes of it; without sequences everything leaves."""
+
+    spilled_frac: float = 1.0
+    missed_frac: float = 0.0
+    max_sequences: int = 0
+    patience_part: float = 0.0
+
+
+def run_with_overflow(
+    profile: Profile, load: Workload, waits_s: Floats, *, replicas: int, max_sequences: int, patience_part: float
+) -> tuple[SimResult, Floats]:
+    """Serve a load where requests leave for the API, and how long each may wait before it does [s], 0 where not at all.
+
+    Each replica admits `max_sequences`, a request waits `patience_part` of its `waits_s` (see `patience_s`).
+    """
+    limits = dataclasses.replace(profile.limits, max_sequences=max_sequences)
+    patience = np.where(waits_s > 0, waits_s * patience_part if patience_part else 0.0, waits_s)
+    result = simulate(profile.fit.step_time, limits, load, replicas=replicas, patience_s=patience)
+    return result, np.maximum(patience, 0.0)
+
+
+def _least_share(profile: Profile, load: Workload, slo: Slo, waits_s: Floats, replicas: int) -> _Setting:
+    """The setting that holds the SLO with the smallest share that leaves; all leave if none does."""
+    least = _Setting()
     most = profile.limits.max_sequences
     for sequences in sorted({max(math.ceil(most / 2**k), 1) for k in range(HALVINGS)}):
-        limits = dataclasses.replace(profile.limits, max_sequences=sequences)
         for part in PATIENCE_PARTS:
-            patience = np.where(waits_s > 0, waits_s * part, waits_s)
-            result = simulate(profile.fit.step_time, limits, load, replicas=replicas, patience_s=patience)
+            result, _ = run_with_overflow(
+                profile, load, waits_s, replicas=replicas, max_sequences=sequences, patience_part=part
+            )
             away = float(np.isnan(result.e2e_s).mean())
             attained = attainment_frac(result, slo)
-            if away < least and attained + away >= slo.attainment_frac:
-                least, missed = away, max(1.0 - attained - away, 0.0)
-    return least, missed
+            if away < least.spilled_frac and attained + away >= slo.attainment_frac:
+                least = _Setting(
+                    spilled_frac=away,
+                    missed_frac=max(1.0 - attained - away, 0.0),
+                    max_sequences=sequences,
+                    patience_part=part,
+                )
+    return least

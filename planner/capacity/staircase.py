@@ -7,7 +7,7 @@ burst pattern kept, until too many requests miss the service level. A week is th
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,14 +65,16 @@ class Shortfall:
 class SpillRow:
     """With so many replicas, `spilled_frac[i]` of the requests leave for an API at `requests_per_replica_s[i]`.
 
-    Rates ascend, shares never fall. `missed_frac` of all requests stay and miss the SLO. See
-    `planner.capacity.overflow`.
+    Rates ascend, shares never fall. `missed_frac` of all requests stay and miss the SLO. `max_sequences[i]` and
+    `patience_parts[i]` are the settings behind a share, 0 sequences where all leave. See `planner.capacity.overflow`.
     """
 
     replicas: int
     requests_per_replica_s: tuple[float, ...]
     spilled_frac: tuple[float, ...]
     missed_frac: tuple[float, ...] = ()
+    max_sequences: tuple[int, ...] = ()
+    patience_parts: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,46 +194,89 @@ def capacity_curve(
     replica counts. Of a log of many hours, the bursts within the hours count (`planner.workload.burst_sample`).
     Raises `InputError` for an SLO or a rate that makes no sense.
     """
-    _check(slo, max_requests_per_s, max_replicas)
+    return capacity_curves(
+        profile,
+        workload,
+        (slo,),
+        max_replicas=max_replicas,
+        max_requests_per_s=max_requests_per_s,
+        target_utilisation_frac=target_utilisation_frac,
+    )[0]
+
+
+def capacity_curves(
+    profile: Profile,
+    workload: Workload,
+    slos: Sequence[Slo],
+    *,
+    max_replicas: int = MAX_REPLICAS,
+    max_requests_per_s: float,
+    target_utilisation_frac: float = 1.0,
+) -> tuple[CapacityCurve | Shortfall, ...]:
+    """`capacity_curve` at each service level, where every rate that several of them try is simulated once."""
+    for slo in slos:
+        _check(slo, max_requests_per_s, max_replicas)
     if not 0 < target_utilisation_frac <= 1:
         raise InputError(f"a target utilisation lies above 0 and up to 1, got {target_utilisation_frac}; try 0.8")
     step_time, limits = profile.fit.step_time, profile.limits
     outside_frac = outside_hull_frac(profile.fit.hull, workload)
     workload = burst_sample(workload)
     alone = alone_on_a_replica(step_time, limits, workload)
-    if attainment_frac(alone, slo) < slo.attainment_frac:
-        return _shortfall(limits, workload, slo, alone)
-    search = _Search(step_time, limits, workload, slo, target_utilisation_frac)
-    alone_per_s = 1 / float(np.nanmean(alone.e2e_s))
+    search = _Search(step_time, limits, workload, slos, target_utilisation_frac)
+    found: list[CapacityCurve | Shortfall] = []
+    for place, slo in enumerate(slos):
+        alone_frac, alone_per_s = attainment_frac(alone, slo), 1 / float(np.nanmean(alone.e2e_s))
+        if alone_frac < slo.attainment_frac:
+            found.append(_shortfall(limits, workload, slo, alone))
+            continue
+        simulated, rows = _steps(search, place, alone_per_s, alone_frac, max_replicas, max_requests_per_s)
+        if not simulated:
+            found.append(
+                Shortfall(
+                    bottleneck="bursts",
+                    needed=slo.attainment_frac,
+                    available=search.best_frac(place),
+                    unit="fraction of requests within the SLO",
+                    advice=f"even {max_replicas} replicas miss the SLO in the log's bursts at any rate: relax the SLO",
+                )
+            )
+            continue
+        replicas, rates = _between(simulated)
+        last = simulate(step_time, limits, at_rate(workload, rates[-1]), replicas=replicas[-1])
+        found.append(
+            CapacityCurve(
+                replicas=replicas,
+                max_requests_per_s=rates,
+                busy_s_per_request=float(last.busy_s.sum()) / (workload.requests - last.too_long),
+                requests_outside_hull_frac=outside_frac,
+                load_time_s=profile.load_time_s,
+                attainment=tuple(rows),
+            )
+        )
+    return tuple(found)
+
+
+def _steps(
+    search: "_Search",
+    place: int,
+    alone_per_s: float,
+    alone_frac: float,
+    max_replicas: int,
+    max_requests_per_s: float,
+) -> tuple[list[tuple[int, float]], list[AttainmentRow]]:
+    """Simulated fleet sizes with the highest rate [1/s] of each, which never falls, and the attainment below it."""
     simulated: list[tuple[int, float]] = []
     rows: list[AttainmentRow] = []
     for n in _grid(max_replicas):
-        rate = search.highest_rate(n, n * alone_per_s)
+        rate = search.highest_rate(n, n * alone_per_s, place)
         if rate is None:
             continue
         if not simulated or rate >= simulated[-1][1]:  # else it is as good as the row before
-            rows.append(search.below(n, rate, attainment_frac(alone, slo)))
+            rows.append(search.below(n, rate, alone_frac, place))
         simulated.append((n, max(rate, simulated[-1][1] if simulated else 0.0)))
         if simulated[-1][1] >= max_requests_per_s:
             break
-    if not simulated:
-        return Shortfall(
-            bottleneck="bursts",
-            needed=slo.attainment_frac,
-            available=search.best_frac,
-            unit="fraction of requests within the SLO",
-            advice=f"even {max_replicas} replicas miss the SLO in the log's bursts at any rate: relax the SLO",
-        )
-    replicas, rates = _between(simulated)
-    last = simulate(step_time, limits, at_rate(workload, rates[-1]), replicas=replicas[-1])
-    return CapacityCurve(
-        replicas=replicas,
-        max_requests_per_s=rates,
-        busy_s_per_request=float(last.busy_s.sum()) / (workload.requests - last.too_long),
-        requests_outside_hull_frac=outside_frac,
-        load_time_s=profile.load_time_s,
-        attainment=tuple(rows),
-    )
+    return simulated, rows
 
 
 def attainment_frac(result: SimResult, slo: Slo) -> float:
@@ -346,54 +391,64 @@ def _between(simulated: list[tuple[int, float]]) -> tuple[tuple[int, ...], tuple
 
 
 class _Search:
-    """Finds the highest rate that a number of replicas holds."""
+    """Finds the highest rate that a number of replicas holds, for several service levels on the same simulations."""
 
     def __init__(
-        self, step_time: StepTime, limits: EngineLimits, workload: Workload, slo: Slo, busy_frac: float
+        self, step_time: StepTime, limits: EngineLimits, workload: Workload, slos: Sequence[Slo], busy_frac: float
     ) -> None:
-        self.step_time, self.limits, self.workload, self.slo = step_time, limits, workload, slo
+        self.step_time, self.limits, self.workload, self.slos = step_time, limits, workload, slos
         self.busy_frac = busy_frac
-        self.best_frac = 0.0
-        self._attained: dict[float, float] = {}  # by rate, on the number of replicas that was searched last
+        self._tried: dict[tuple[int, float], tuple[tuple[float, ...], bool]] = {}
 
-    def highest_rate(self, replicas: int, centre_per_s: float) -> float | None:
+    def highest_rate(self, replicas: int, centre_per_s: float, place: int) -> float | None:
         """Bisection over rates 1 % apart, 1000 times around `centre_per_s`; `None` when not even the lowest holds.
 
-        The rates tried first do not depend on the SLO, so a more lenient one never gives a lower rate.
+        `place` is that of the service level. The rates tried first do not depend on it, so a more lenient one never
+        gives a lower rate.
         """
         steps = 2 ** math.ceil(math.log2(2 * math.log(RATE_SPAN) / math.log(RATE_TOLERANCE)))
         rates = centre_per_s / RATE_SPAN * RATE_TOLERANCE ** np.arange(steps)
-        self._attained = {}
         low, high = -1, steps
         while high - low > 1:
             middle = (low + high) // 2
-            if self._holds(replicas, float(rates[middle])):
+            if self._holds(replicas, float(rates[middle]), place):
                 low = middle
             else:
                 high = middle
         return float(rates[low]) if low >= 0 else None
 
-    def below(self, replicas: int, highest_per_s: float, alone_frac: float) -> AttainmentRow:
+    def best_frac(self, place: int) -> float:
+        """The largest share of requests within a service level at any rate that was tried."""
+        return max((fracs[place] for fracs, _ in self._tried.values()), default=0.0)
+
+    def below(self, replicas: int, highest_per_s: float, alone_frac: float, place: int) -> AttainmentRow:
         """The attainment up to the rate just found: at the rates of the search, and where it left a gap."""
         for part in ATTAINMENT_PARTS:
             rate = part * highest_per_s
-            if not any(1 / _NEAR < tried / rate < _NEAR for tried in self._attained):
+            if not any(n == replicas and 1 / _NEAR < tried / rate < _NEAR for n, tried in self._tried):
                 self._simulated(replicas, rate)
-        known = sorted((rate, frac) for rate, frac in self._attained.items() if rate <= highest_per_s)
+        known = sorted(
+            (rate, fracs[place])
+            for (n, rate), (fracs, _) in self._tried.items()
+            if n == replicas and rate <= highest_per_s
+        )
         return AttainmentRow(
             replicas=replicas,
             requests_per_replica_s=(0.0, *(rate / replicas for rate, _ in known)),
             attained_frac=(alone_frac, *(frac for _, frac in known)),
         )
 
-    def _simulated(self, replicas: int, requests_per_s: float) -> tuple[SimResult, Workload]:
-        load = at_rate(self.workload, requests_per_s)
-        result = simulate(self.step_time, self.limits, load, replicas=replicas)
-        self._attained[requests_per_s] = attainment_frac(result, self.slo)
-        return result, load
+    def _simulated(self, replicas: int, requests_per_s: float) -> tuple[tuple[float, ...], bool]:
+        """The attainment of each service level, and whether every replica is idle enough; a rate is simulated once."""
+        tried = self._tried.get((replicas, requests_per_s))
+        if tried is None:
+            load = at_rate(self.workload, requests_per_s)
+            result = simulate(self.step_time, self.limits, load, replicas=replicas)
+            is_idle_enough = float(result.busy_s.max()) <= self.busy_frac * load.span_s
+            tried = tuple(attainment_frac(result, slo) for slo in self.slos), is_idle_enough
+            self._tried[replicas, requests_per_s] = tried
+        return tried
 
-    def _holds(self, replicas: int, requests_per_s: float) -> bool:
-        result, load = self._simulated(replicas, requests_per_s)
-        frac = self._attained[requests_per_s]
-        self.best_frac = max(self.best_frac, frac)
-        return frac >= self.slo.attainment_frac and float(result.busy_s.max()) <= self.busy_frac * load.span_s
+    def _holds(self, replicas: int, requests_per_s: float, place: int) -> bool:
+        fracs, is_idle_enough = self._simulated(replicas, requests_per_s)
+        return fracs[place] >= self.slos[place].attainment_frac and is_idle_enough

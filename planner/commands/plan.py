@@ -11,6 +11,7 @@ from rich.text import Text
 from planner.console import emit_json, log, out
 from planner.decision.audit import Audit, audit
 from planner.decision.decide import make_plan, size_fleets
+from planner.decision.frontier import with_frontier
 from planner.decision.plan import Plan
 from planner.decision.wording import describe, figure_text, usd
 from planner.errors import InputError
@@ -42,7 +43,7 @@ def plan(
 
     Example: breakeven plan examples/scenario.toml --out plan
     """
-    made = plan_scenario(scenario)
+    made = plan_scenario(scenario, latency_frontier=True)
     unfolded = explained(made, explain) if explain is not None else None
     directory = out_directory or scenario_file(scenario).parent / PLAN_DIRECTORY
     refuse_another_plan(made, directory)
@@ -101,10 +102,12 @@ def show_audit(unfolded: Audit) -> None:
         out.print(f"{a.name} = {value} {a.unit}: {a.source} ({dated}{flag})", markup=False, highlight=False)
 
 
-def plan_scenario(path: Path) -> Plan:
-    """Read a scenario and everything it names, size the fleets, decide."""
+def plan_scenario(path: Path, *, latency_frontier: bool = False) -> Plan:
+    """Read a scenario and everything it names, size the fleets, decide; try other limits where asked to."""
     inputs = load_inputs(path)
-    return make_plan(inputs, size_fleets(inputs))
+    curves = size_fleets(inputs)
+    made = make_plan(inputs, curves)
+    return with_frontier(made, inputs, curves) if latency_frontier else made
 
 
 def show_plan(made: Plan) -> None:

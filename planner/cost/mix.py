@@ -72,6 +72,33 @@ def machines_at_peak(option: MixOption, frame: Frame, draws: Draws) -> tuple[tup
     return tuple(row for row in (*base, *hourly) if row[1])
 
 
+def replicas_by_hour(option: MixOption, frame: Frame, draws: Draws) -> tuple[tuple[RentOption | OwnOption, Array], ...]:
+    """Replicas of every offer in each hour of the first month's week; in the first world.
+
+    Beyond the planned steps the last one is repeated. Raises `ValueError` for a week without the order of its hours.
+    """
+    week = hourly_week(option.hourly, frame)
+    if not week.by_hour:
+        raise ValueError("the hours of a mix need the order of the hours")
+    load = host_requests_per_s(draws, frame)
+    counts = _counts(option, frame, draws, load)
+    in_all = 0.0
+    found: list[tuple[RentOption | OwnOption, Array]] = []
+    for pool, count in zip(option.base, counts, strict=True):
+        in_all += float(_held(option, frame, draws, pool.host, count)[0, 0])
+        per_machine = np.floor(draws.values[f"{pool.host.id}/replicas_per_machine"][0])
+        found.append((pool.host, np.full(len(week.by_hour), count[0, 0] * per_machine)))
+    above = load[0, 0] * np.array(week.by_hour) - in_all
+    held = np.array([step.held_per_s for step in option.steps])
+    step = np.minimum(np.searchsorted(held * (1 + _TOLERANCE), above), held.size - 1)
+    repeated = np.maximum(np.ceil(above / held[-1] * (1 - _TOLERANCE)), 1.0) if held[-1] > 0 else np.ones(above.size)
+    for place, host in enumerate(option.hourly):
+        per_machine = np.floor(draws.values[f"{host.id}/replicas_per_machine"][0])
+        replicas = np.array([s.replicas[place] for s in option.steps], dtype=float)[step] * repeated
+        found.append((host, np.ceil(replicas / per_machine) * per_machine))
+    return tuple(found)
+
+
 def _counts(option: MixOption, frame: Frame, draws: Draws, load: Array) -> list[Array]:
     """Machines of each base pool, (worlds, months)."""
     counts = [_planned(pool.machines_by_stage, load.shape) for pool in option.base]

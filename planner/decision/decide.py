@@ -20,6 +20,7 @@ from planner.cost.draws import Draws, draws_from, mid_values, one_at_a_time
 from planner.cost.finance import monthly_rate
 from planner.cost.options import ApiOption, Frame, Option, OptionKind, OwnOption, RentOption
 from planner.decision.beside import matrix_of, missed_requirements
+from planner.decision.latency import option_latency
 from planner.decision.plan import OptionResult, Plan, Verdict
 from planner.decision.results import investment, option_result, price_row, rank
 from planner.decision.verdict import make_verdict
@@ -85,7 +86,7 @@ def size_fleets(inputs: PlanInputs) -> Curves:
         )
         if isinstance(found, CapacityCurve) and scenario.candidates.hybrid and scenario.candidates.api:
             slow = at_probability(profile, inputs.workload, scenario.slo.probability)
-            found = with_overflow(found, slow, inputs.workload, slo, api_ttft_s=scenario.slo.api_ttft_s)
+            found = with_overflow(found, slow, inputs.workload, slo, api_ttft_s=scenario.slo.assumed_api_ttft_s)
         curves[key] = found
     return curves
 
@@ -119,7 +120,7 @@ def make_plan(
         rules=scenario.fleet.rules,
         output_mtok_per_request=float(inputs.workload.output_tokens.mean()) / TOKENS_PER_MTOK,
     )
-    options, excluded = _candidates(inputs, curves)
+    options, excluded = priced_candidates(inputs, curves)
     mid = draws_from([mid_values(assumptions)])
     volume = float(mid.values[VOLUME][0])
     apis = [option for option in options if isinstance(option, ApiOption)]
@@ -155,6 +156,8 @@ def make_plan(
         results = [replace(r, investment=investment(r, cheapest_api, rate)) for r in results]
     if on_ranked is not None:
         on_ranked(tuple(results))
+    by_id = {option.id: option for option in options}
+    results = [replace(r, latency=option_latency(by_id[r.id], r, frame, mid, inputs)) for r in results]
     found: BreakEven | None = None
     bars: tuple[TornadoBar, ...] = ()
     difference: Difference | None = None
@@ -228,7 +231,8 @@ def _main_profile(inputs: PlanInputs) -> Profile | None:
     return inputs.profiles.get(key) if key else None
 
 
-def _candidates(inputs: PlanInputs, curves: Curves) -> tuple[list[Option], list[Excluded]]:
+def priced_candidates(inputs: PlanInputs, curves: Curves) -> tuple[list[Option], list[Excluded]]:
+    """The options of one candidate each, and the candidates that cannot serve or may not be chosen."""
     excluded = list(vetoes(inputs))
     out = {veto.id for veto in excluded}
     excluded += [missing for missing in inputs.excluded if missing.id not in out]

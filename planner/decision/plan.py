@@ -8,10 +8,11 @@ from planner.analysis.breakeven_views import BreakEvenViews
 from planner.analysis.compare import VolumeChart
 from planner.analysis.risk import Risk
 from planner.analysis.sensitivity import TornadoBar
-from planner.capacity.staircase import CapacityCurve, CapacityPlan
+from planner.capacity.staircase import CapacityCurve, CapacityPlan, Slo
 from planner.cost.options import Frame, Option, OptionKind
 from planner.cost.schedule import CostLine
 from planner.decision.matrix import MatrixRow
+from planner.decision.plan_parts import Latency
 from planner.profile import Profile
 from planner.ranges import Assumption
 from planner.scenario.inputs import Excluded, InputFile
@@ -77,6 +78,11 @@ class Investment:
     mirr_frac_per_year: float | None
 
 
+NO_LATENCY = Latency(
+    ttft_s=None, tpot_s=None, e2e_s=None, unserved_frac=None, basis="not simulated", missing="it was not asked for"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionResult:
     """What one option costs with every assumption at mid. `*_by_month` start with month 0.
@@ -105,12 +111,49 @@ class OptionResult:
     investment: Investment | None  # None for API models and where there is none to compare with
     lines: tuple[CostLine, ...]
     mix: tuple[MixPool, ...] = ()  # the pools of a mix of offers
+    latency: Latency = NO_LATENCY
 
     @property
     def week(self) -> CapacityPlan | None:
         """The first month's hours on one's own machines; `None` for API models, mixes of offers and staged options."""
         sized = self.fleet or self.hybrid
         return sized.week if sized else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontierPoint:
+    """What an option costs and takes with its fleet sized for every limit of the service level times `slo_factor`.
+
+    The factor is `None` for an option that is not sized anew. On a frontier is what no other point undercuts in cost
+    without being slower at the 95th percentile, or outruns without costing more.
+    """
+
+    option: str
+    kind: OptionKind
+    slo_factor: float | None
+    slo: Slo | None
+    machines: int | None  # at the first month's peak
+    usd_per_month: float  # levelised
+    latency: Latency
+    on_ttft_frontier: bool = False
+    on_tpot_frontier: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotHeld:
+    """Machines that cannot be chosen at a factor, and why."""
+
+    option: str
+    slo_factor: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frontier:
+    """Cost against latency: see `planner.decision.frontier`."""
+
+    points: tuple[FrontierPoint, ...]
+    not_held: tuple[NotHeld, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +232,7 @@ class Plan:
     price_lock: PriceLock | None = None
     break_even_views: BreakEvenViews | None = None
     matrix: tuple[MatrixRow, ...] = ()
+    frontier: Frontier | None = None  # made where it is asked for: `planner.decision.frontier`
 
     def best(self, *kinds: OptionKind) -> OptionResult | None:
         """The cheapest option of the given kinds."""

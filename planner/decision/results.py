@@ -141,13 +141,14 @@ def _input_cost_frac(option: Option, entries: Sequence[Entry], inputs: PlanInput
         output = sum(float(entry.cash_usd.sum()) for entry in entries if entry.item in generated)
         return 1.0 - output / total if total else None
     if isinstance(option, RentOption | OwnOption):
-        step_time = inputs.profiles[_profile_key(option, inputs)].fit.step_time
+        step_time = inputs.profiles[profile_key(option, inputs)].fit.step_time
         lengths: Any = inputs.workload.input_tokens.astype(np.float64)  # the formula holds for arrays too
         return min(float(np.mean(prompt_s(step_time, lengths))) / option.curve.busy_s_per_request, 1.0)
     return None
 
 
-def _profile_key(option: RentOption | OwnOption, inputs: PlanInputs) -> str:
+def profile_key(option: RentOption | OwnOption, inputs: PlanInputs) -> str:
+    """The profile that the option's machines run, by the key of `PlanInputs.profiles`."""
     candidates = inputs.scenario.candidates
     machines = candidates.rent if isinstance(option, RentOption) else candidates.own
     return inputs.profile_key(next(machine for machine in machines if machine.offer == option.id))
@@ -167,7 +168,7 @@ def _fleet(option: RentOption | OwnOption, frame: Frame, mid: Draws, inputs: Pla
         arriving=inputs.week,
     )
     return FleetSize(
-        profile=_profile_key(option, inputs),
+        profile=profile_key(option, inputs),
         replicas_per_machine=int(per_machine[0]),
         peak_machines=int(machines_needed(option.curve, np.array([peak]), frame.rules, per_machine)[0]),
         week=week,

@@ -11,7 +11,8 @@ import orjson
 from planner.analysis.breakeven import BreakEven
 from planner.cells import EXCEL, EXCEL_SEMICOLON, MACHINE, Flavour, csv_bytes
 from planner.decision.audit import Audit, audit
-from planner.decision.plan import FleetSize, HybridSize, OptionResult, Plan
+from planner.decision.frontier import points_of
+from planner.decision.plan import FleetSize, FrontierPoint, HybridSize, OptionResult, Plan
 from planner.errors import InputError
 from planner.export.focus import COLUMNS as FOCUS_COLUMNS
 from planner.export.focus import focus_rows
@@ -33,6 +34,13 @@ _HOUR_COLUMNS = (
     *("option", "hour_of_week", "requests_per_s", "arriving_per_s", "needed_replicas", "paid_replicas"),
     *("utilisation_frac", "attained_frac", "overflow_frac", "missed_frac", "no_shares"),
 )
+_LATENCIES = ("ttft", "tpot", "e2e")
+_SHARES = ("p50", "p95", "p99")
+_LATENCY_COLUMNS = (
+    *("option", "option_kind", "slo_factor", "ttft_limit_s", "tpot_limit_s", "e2e_limit_s", "machines"),
+    *("usd_per_month", *(f"{name}_{share}_s" for name in _LATENCIES for share in _SHARES)),
+    *("unserved_frac", "on_ttft_frontier", "on_tpot_frontier", "basis", "missing"),
+)
 _ASSUMPTION_COLUMNS = ("name", "low", "mid", "high", "unit", "source", "as_of", "placeholder", "note")
 
 
@@ -45,6 +53,7 @@ def plan_files(plan: Plan) -> dict[str, bytes]:
         "costs_excel_semicolon.csv": costs_csv(plan, EXCEL_SEMICOLON),
         "assumptions.csv": assumptions_csv(plan),
         "hourly.csv": hourly_csv(plan),
+        "latency.csv": latency_csv(plan),
         "focus.csv": focus_csv(plan),
         WORKBOOK_FILE: workbook_xlsx(plan),
         REPORT_FILE: render_report(plan).encode(),
@@ -91,6 +100,7 @@ def verdict_document(plan: Plan) -> dict[str, Any]:
         "break_even": plan.break_even and _break_even(plan.break_even),
         "break_even_views": plan.break_even_views and asdict(plan.break_even_views),
         "matrix": [asdict(row) for row in plan.matrix],
+        "frontier": plan.frontier and asdict(plan.frontier),
         "sensitivity": [{**asdict(bar), "swing_usd_per_month": bar.swing_usd_per_month} for bar in plan.sensitivity],
         "risk": asdict(plan.risk),
         "audit": [asdict(_named(audit(plan, option))) for option in plan.options],
@@ -151,6 +161,22 @@ def hourly_csv(plan: Plan) -> bytes:
     )
 
 
+def latency_csv(plan: Plan) -> bytes:
+    """What the requests of every option take, and what they would under tighter and looser limits."""
+    return csv_bytes(_LATENCY_COLUMNS, map(_latency_row, points_of(plan)))
+
+
+def _latency_row(point: FrontierPoint) -> tuple[object, ...]:
+    slo, took = point.slo, point.latency
+    limits = (slo.ttft_s, slo.tpot_s, slo.e2e_s) if slo else (None, None, None)
+    times = (took.ttft_s, took.tpot_s, took.e2e_s)
+    return (
+        *(point.option, str(point.kind), point.slo_factor, *limits, point.machines, point.usd_per_month),
+        *(None if time is None else getattr(time, share) for time in times for share in _SHARES),
+        *(took.unserved_frac, point.on_ttft_frontier, point.on_tpot_frontier, took.basis, took.missing),
+    )
+
+
 def focus_csv(plan: Plan) -> bytes:
     """The schedule in the shape of FOCUS 1.2: see `planner.export.focus`."""
     return csv_bytes(FOCUS_COLUMNS, focus_rows(plan))
@@ -180,6 +206,7 @@ def _option(option: OptionResult) -> dict[str, Any]:
         "hybrid": option.hybrid and _hybrid(option.hybrid),
         "staged": option.staged and asdict(option.staged),
         "mix": [asdict(pool) for pool in option.mix],
+        "latency": asdict(option.latency),
     }
 
 

@@ -5,6 +5,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from planner.charts.latency import cost_against_tpot, cost_against_ttft
 from planner.charts.plan import (
     api_price_at_break_even,
     cost_against_volume,
@@ -17,6 +18,7 @@ from planner.charts.plan import (
     ttft_against_prompt_length,
 )
 from planner.charts.risk import cash_difference_chart, cash_fan_chart, payback_said
+from planner.decision.frontier import points_of
 from planner.decision.plan import Plan
 from planner.decision.wording import cards, describe, label, percent, usd, volume
 from planner.version import VERSION
@@ -46,6 +48,10 @@ def render_report(plan: Plan) -> str:
     if plan.risk.fan is not None:
         charts["fan"] = cash_fan_chart(plan)
         charts["fan_difference"] = cash_difference_chart(plan)
+    if any(point.latency.ttft_s for point in points_of(plan)):
+        charts["ttft_cost"] = cost_against_ttft(plan)
+    if any(point.latency.tpot_s for point in points_of(plan)):
+        charts["tpot_cost"] = cost_against_tpot(plan)
     if host and host.fleet:
         charts["hours"] = load_by_hour(host.fleet.week)
     if profile and profile.levels:

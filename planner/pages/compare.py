@@ -7,6 +7,7 @@ from planner.charts.plan import api_price_at_break_even, cost_against_volume, co
 from planner.cost.options import OptionKind
 from planner.decision.wording import percent, volume
 from planner.pages.frame import open_plan
+from planner.pages.latency import draw_latency
 from planner.pages.scenarios import draw_scenarios
 from planner.pages.show import chart, escape, table
 
@@ -26,12 +27,14 @@ table(
             "P&L over the horizon [USD]": option.pnl_total_usd,
             "NPV of the cost [USD]": option.npv_usd,
             "USD per million tokens": option.usd_per_mtok,
+            "TTFT p95 [s]": option.latency.ttft_s.p95 if option.latency.ttft_s else None,
+            "TPOT p95 [s]": option.latency.tpot_s.p95 if option.latency.tpot_s else None,
             "machines at the peak": option.fleet.peak_machines if option.fleet else None,
             "utilisation [frac]": option.fleet.week.utilisation_frac if option.fleet else None,
         }
         for option in plan.options
     ],
-    says="Every option with its levelised cost, cash, P&L, NPV, cost per million tokens, machines and utilisation.",
+    says="Every option with its cost, cash, P&L, NPV, cost per million tokens, latency, machines and utilisation.",
     decimals=dict.fromkeys(
         (
             "levelised [USD/month]",
@@ -42,7 +45,7 @@ table(
         ),
         "%.2f",
     )
-    | {"USD per million tokens": "%.4f"},
+    | {"USD per million tokens": "%.4f", "TTFT p95 [s]": "%.3f", "TPOT p95 [s]": "%.4f"},
 )
 for excluded in plan.excluded:
     said = escape(f"{excluded.id} is out: {excluded.reason}.")
@@ -51,13 +54,17 @@ for excluded in plan.excluded:
     else:
         st.caption(said)
 
-over_volume, cash, parts, ratio = st.tabs(["Cost against volume", "Cash flow", "Cost stack", "Break-even API price"])
+over_volume, latency, cash, parts, ratio = st.tabs(
+    ["Cost against volume", "Cost against latency", "Cash flow", "Cost stack", "Break-even API price"]
+)
 with over_volume:
     chart(
         cost_against_volume(plan),
         "cost_against_volume",
         "Levelised cost per month of every option over requests per day; self-hosting rises in whole machines.",
     )
+with latency:
+    draw_latency(plan)
 with cash:
     chart(cumulative_cash(plan), "cumulative_cash", "Money paid so far by month, per option.")
 with parts:

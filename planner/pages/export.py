@@ -10,6 +10,7 @@ from planner.export.directory import plan_files
 from planner.pages.frame import open_plan
 from planner.pages.show import escape
 from planner.pages.state import session
+from planner.pages.work import make_with_frontier
 from planner.scenario.toml_file import FILE_NAME, dump_scenario
 
 WHAT = {
@@ -18,6 +19,7 @@ WHAT = {
     "costs.csv": "One row per month, option and cost line",
     "focus.csv": "The same in the shape of FOCUS, for tools of finance",
     "hourly.csv": "Load and replicas of every hour of the week",
+    "latency.csv": "What requests take under every option, and cost against latency under other limits",
     "assumptions.csv": "Every assumption with range, source and date",
     "plan.xlsx": "A workbook with live formulas",
     "prices.lock.json": "The rates that the plan used",
@@ -39,10 +41,15 @@ def files_of(made: Plan) -> dict[str, bytes]:
     """The files of the plan, made once and kept as long as this plan is open."""
     kept = st.session_state.get("files")
     if kept is None or kept[0] is not made:
-        with st.spinner("Writing the files ..."):
-            kept = st.session_state["files"] = (made, plan_files(made))
+        with st.spinner("Trying other limits and writing the files ..."):
+            complete = make_with_frontier(now.scenario, now.directory, now.supplied, now.shelf, _say_nothing)
+            kept = st.session_state["files"] = (made, plan_files(complete))
     found: dict[str, bytes] = kept[1]
     return found
+
+
+def _say_nothing(step: str, done_frac: float) -> None:
+    """The spinner says enough."""
 
 
 def archive(files: dict[str, bytes]) -> bytes:

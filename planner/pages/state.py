@@ -44,6 +44,7 @@ class Session:
     written: Mapping[str, str] | None = None  # the query string that this session wrote last
     page: str | None = None
     job: Job | None = None
+    frontier_job: Job | None = None
     last_good: Scenario | None = None
     error: str | None = None
 

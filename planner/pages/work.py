@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from planner.console import log
 from planner.decision.decide import Curves, largest_rate_per_s, make_plan, size_fleets
+from planner.decision.frontier import with_frontier
 from planner.decision.plan import OptionResult, Plan
 from planner.decision.verdict import headline_of
 from planner.errors import BreakevenError
@@ -67,6 +68,7 @@ class Shelf:
     inputs: Kept = field(default_factory=lambda: Kept(6))
     curves: Kept = field(default_factory=lambda: Kept(64))
     plans: Kept = field(default_factory=lambda: Kept(12))
+    frontiers: Kept = field(default_factory=lambda: Kept(12))
 
 
 SHARED = Shelf()
@@ -82,9 +84,14 @@ class Progress:
 
 
 class Job:
-    """Makes one plan in a thread of its own for all who wait for it. `finished` is set at the end, whatever the end."""
+    """Makes one plan in a thread of its own for all who wait for it, with its frontier where asked.
 
-    def __init__(self, scenario: Scenario, directory: Path, supplied: Supplied, own: Shelf) -> None:
+    `finished` is set at the end, whatever the end.
+    """
+
+    def __init__(
+        self, scenario: Scenario, directory: Path, supplied: Supplied, own: Shelf, *, latency_frontier: bool = False
+    ) -> None:
         self.key = plan_key(scenario, directory)
         self.progress = Progress()
         self.finished = threading.Event()
@@ -95,6 +102,7 @@ class Job:
         self._lock = threading.Lock()
         self._waiting, self._wanted = 0, True  # wanted before the first session comes, too
         self._arguments = scenario, directory, supplied, own
+        self._latency_frontier = latency_frontier
         self.thread = threading.Thread(target=self._work, name="plan", daemon=True)
         self.thread.start()
 
@@ -125,7 +133,10 @@ class Job:
 
     def _work(self) -> None:
         try:
-            self.plan = make(*self._arguments, self.tell, self._answer)
+            if self._latency_frontier:
+                self.plan = make_with_frontier(*self._arguments, self.tell)
+            else:
+                self.plan = make(*self._arguments, self.tell, self._answer)
         except Exception as error:  # nobody else would see it: the page that waits says what happened
             self.error = error
             if not isinstance(error, BreakevenError | ValueError | Cancelled):
@@ -183,11 +194,35 @@ def make(
     on_ranked: Callable[[tuple[OptionResult, ...]], None] | None = None,
 ) -> Plan:
     """The plan of a scenario from what is kept and, where that is not enough, from the start."""
-    shelf, stamps = shelf_of(scenario, own), _stamps(scenario, directory)
-    key = plan_key(scenario, directory)
+    shelf, key = shelf_of(scenario, own), plan_key(scenario, directory)
     made: Plan | None = shelf.plans.get(key)
     if made is not None:
         return made
+    inputs, curves = _read_and_sized(scenario, directory, supplied, own, tell)
+    tell("Costing every option", 0.8)
+    return shelf.plans.put(key, make_plan(inputs, curves, on_ranked))
+
+
+def make_with_frontier(
+    scenario: Scenario, directory: Path, supplied: Supplied, own: Shelf, tell: Callable[[str, float], None]
+) -> Plan:
+    """The plan with its frontier of cost against latency, as `breakeven plan` makes it."""
+    shelf, key = shelf_of(scenario, own), plan_key(scenario, directory)
+    found: Plan | None = shelf.frontiers.get(key)
+    if found is not None:
+        return found
+    plan = make(scenario, directory, supplied, own, tell)
+    inputs, curves = _read_and_sized(scenario, directory, supplied, own, tell)
+    step = "Sizing the fleets for tighter and looser limits"
+    tell(step, 0.1)
+    return shelf.frontiers.put(key, with_frontier(plan, inputs, curves, lambda done_frac: tell(step, done_frac)))
+
+
+def _read_and_sized(
+    scenario: Scenario, directory: Path, supplied: Supplied, own: Shelf, tell: Callable[[str, float], None]
+) -> tuple[PlanInputs, Curves]:
+    """What a plan rests on and what its replicas carry, kept or made."""
+    shelf, stamps = shelf_of(scenario, own), _stamps(scenario, directory)
     tell("Reading the log and the prices", 0.0)
     read = part_that_is_read(scenario)
     inputs: PlanInputs | None = shelf.inputs.get((dump_scenario(read), str(directory), stamps))
@@ -200,8 +235,7 @@ def make(
     curves: Curves | None = shelf.curves.get(sized)
     if curves is None:
         curves = shelf.curves.put(sized, size_fleets(inputs))
-    tell("Costing every option", 0.8)
-    return shelf.plans.put(key, make_plan(inputs, curves, on_ranked))
+    return inputs, curves
 
 
 def part_that_is_read(scenario: Scenario) -> Scenario:
@@ -215,6 +249,7 @@ def part_that_is_read(scenario: Scenario) -> Scenario:
         fleet=Fleet(),
         sampling=Sampling(),
         requirements=Requirements(),
+        latency={},
         assumptions=kept,
     )
 
@@ -237,6 +272,7 @@ def part_that_is_simulated(scenario: Scenario) -> Scenario:
         quality={},
         assumptions={},
         rates=(),
+        latency={},
     )
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from planner.capacity.staircase import FleetRules, Slo
+from planner.distribution import Percentiles
 from planner.ranges import Range
 from planner.scenario.requirements import SELF_HOSTED, PassRate, Requirements
 
@@ -98,13 +99,18 @@ class Demand:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
 
+API_TTFT_S = 1.0
+"""What an API takes to its first token where the scenario does not say: a round number, nobody's measurement."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """The service level of the self-hosted side; see `planner.capacity.staircase.Slo`.
 
     With `probability` the fleet is sized so that the level holds for that share of the profile's equally likely step
     times (`planner.capacity.odds`); without it, for the best guess. `api_ttft_s` is what an API takes to its first
-    token: in a hybrid a request leaves the queue that long before its limit.
+    token: in a hybrid a request leaves the queue that long before its limit. Where it is not stated, hybrids are sized
+    with `API_TTFT_S`, and the latency of an API counts as unknown.
     """
 
     attainment_frac: Annotated[float, Field(gt=0, lt=1)] = 0.95
@@ -112,7 +118,7 @@ class Service:
     tpot_s: Annotated[float, Field(gt=0)] | None = None
     e2e_s: Annotated[float, Field(gt=0)] | None = None
     probability: Annotated[float, Field(gt=0, lt=1)] | None = None
-    api_ttft_s: Annotated[float, Field(ge=0)] = 1.0
+    api_ttft_s: Annotated[float, Field(ge=0)] | None = None
 
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -125,6 +131,10 @@ class Service:
     @property
     def slo(self) -> Slo:
         return Slo(attainment_frac=self.attainment_frac, ttft_s=self.ttft_s, tpot_s=self.tpot_s, e2e_s=self.e2e_s)
+
+    @property
+    def assumed_api_ttft_s(self) -> float:
+        return API_TTFT_S if self.api_ttft_s is None else self.api_ttft_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +222,19 @@ class Candidates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatedLatency:
+    """What an API model was measured to take, as `breakeven measure --endpoint` reports it, in seconds."""
+
+    source: Annotated[str, Field(min_length=3, max_length=200)]
+    as_of: date
+    ttft_s: Percentiles | None = None
+    tpot_s: Percentiles | None = None
+    e2e_s: Percentiles | None = None
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatedRate:
     """What an API model costs in this scenario, USD per million tokens; it beats every other layer of prices.
 
@@ -233,7 +256,7 @@ Criterion = Literal["quality", "availability", "service level", "independence", 
 class Scenario:
     """One question: this traffic, this service level, these candidates, these beliefs, from `start_month` on.
 
-    `rates` are prices of API models for this scenario alone.
+    `rates` are prices of API models for this scenario alone, `latency` what they take, by model.
     `own_prices` names a file with negotiated rates, discounts and commitments, `price_lock` one with the rates to plan
     with instead of those of the installed price library, `quotes` a CSV with machines of your own; see docs/prices.md.
     `evaluations` names a CSV of test results (model, suite, passed, total) that adds to `quality`; `weights` score
@@ -261,6 +284,7 @@ class Scenario:
     evaluations: str | None = None
     weights: dict[Criterion, Annotated[float, Field(ge=0)]] = field(default_factory=dict)
     rates: tuple[StatedRate, ...] = ()
+    latency: dict[str, StatedLatency] = field(default_factory=dict)
     assumptions: dict[str, FigureField] = field(default_factory=dict)
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -271,6 +295,8 @@ class Scenario:
             raise ValueError(f"self-hosting on {', '.join(lacking)} needs a measured profile: set `profile`")
         if strangers := sorted(set(self.quality) - {*self.candidates.api, SELF_HOSTED}):
             raise ValueError(f"quality names {', '.join(strangers)}; give API candidates or {SELF_HOSTED}")
+        if strangers := sorted(set(self.latency) - set(self.candidates.api)):
+            raise ValueError(f"latency names {', '.join(strangers)}; give API candidates")
         models = [rate.model for rate in self.rates]
         if twice := sorted({model for model in models if models.count(model) > 1}):
             raise ValueError(f"rates names {', '.join(twice)} more than once; put all its kinds into one")

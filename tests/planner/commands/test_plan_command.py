@@ -32,7 +32,7 @@ def test_it_writes_the_plan_beside_the_scenario_and_prints_the_verdict(tmp_path:
     printed = " ".join(done.stdout.split())
     assert all(f"{point['about']}: {point['says']}" in printed for point in told["points"])
     assert {file.name for file in (directory / "plan").iterdir()} == {
-        "verdict.json", "costs.csv", "assumptions.csv", "hourly.csv", "report.html", "manifest.json",
+        "verdict.json", "costs.csv", "assumptions.csv", "hourly.csv", "latency.csv", "report.html", "manifest.json",
         "prices.lock.json", "focus.csv", "plan.xlsx", "costs_excel.csv", "costs_excel_semicolon.csv",
     }  # fmt: skip
 

@@ -55,6 +55,7 @@ def test_the_manifest_names_the_bytes_of_inputs_and_outputs(plan: Plan, tmp_path
             "costs_excel_semicolon.csv",
             "assumptions.csv",
             "hourly.csv",
+            "latency.csv",
             "focus.csv",
             "plan.xlsx",
             "report.html",

@@ -1,6 +1,7 @@
 """Every page and every widget at its limits, without a browser; the numbers are those of the planner."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from planner.decision.decide import make_plan, size_fleets
+from planner.decision.frontier import with_frontier
 from planner.decision.wording import percent, usd
 from planner.export.directory import verdict_document
 from planner.pages.link import from_query, to_query
 from planner.pages.state import Session
+from planner.pages.work import plan_key, shelf_of
 from planner.scenario.load import read_inputs
 from planner.scenario.toml_file import dump_scenario, load_scenario, parse_scenario
 
@@ -91,6 +94,28 @@ def test_the_pages_show_the_planners_numbers(opened: Open, repository: Path) -> 
     matrix = next(frame.value for frame in compare.dataframe if "score" in frame.value.columns)
     assert matrix["levelised [USD/month]"].tolist() == [row.usd_per_month for row in plan.matrix]
     assert matrix["independence"].tolist() == [row.cells[3].score for row in plan.matrix]
+
+
+def test_cost_against_latency_is_simulated_in_the_background_and_is_the_command_lines(
+    opened: Open, repository: Path
+) -> None:
+    app = opened("compare")
+    now = state(app)
+    if now.frontier_job is not None:  # else it was made for another test of this process
+        assert now.frontier_job.finished.wait(TIMEOUT_S)
+        app.run()
+    assert not app.exception
+    made = shelf_of(now.scenario, now.shelf).frontiers.get(plan_key(now.scenario, now.directory))
+    inputs = read_inputs(load_scenario(repository / "examples"), repository / "examples")
+    curves = size_fleets(inputs)
+    expected = verdict_document(with_frontier(make_plan(inputs, curves), inputs, curves))
+    assert verdict_document(made) == expected
+    options = app.dataframe[0].value
+    shown = dict(zip(options["option"], options["TTFT p95 [s]"], strict=True))
+    for option in expected["options"]:
+        ttft = option["latency"]["ttft_s"]
+        assert shown[option["id"]] == ttft["p95"] if ttft else math.isnan(shown[option["id"]])
+    assert "nobody stated what groq" in "\n".join(text.value for text in app.markdown).replace("\\", "")
 
 
 LIMITS: dict[str, tuple[str, tuple[Any, ...]]] = {
