@@ -225,10 +225,11 @@ def capacity_curves(
     search = _Search(step_time, limits, workload, slos, target_utilisation_frac)
     found: list[CapacityCurve | Shortfall] = []
     for place, slo in enumerate(slos):
-        alone_frac, alone_per_s = attainment_frac(alone, slo), 1 / float(np.nanmean(alone.e2e_s))
+        alone_frac = attainment_frac(alone, slo)
         if alone_frac < slo.attainment_frac:
             found.append(_shortfall(limits, workload, slo, alone))
             continue
+        alone_per_s = 1 / float(np.nanmean(alone.e2e_s))
         simulated, rows = _steps(search, place, alone_per_s, alone_frac, max_replicas, max_requests_per_s)
         if not simulated:
             found.append(
