@@ -21,7 +21,7 @@ from planner.profile import load_profile
 from planner.simulator.simulate import Routing, SimResult, simulate
 from planner.steptime.measurements import is_request_log, read_level_table, read_request_log
 from planner.steptime.validate import ErrorSummary, Scoreboard, validate_levels, validate_requests
-from planner.traces.prefix import read_prefix_blocks
+from planner.traces.prefix_log import read_prefix_blocks
 from planner.traces.request_log import read_log
 from planner.workload import Workload, at_rate
 

@@ -13,7 +13,7 @@ from planner.console import emit_json, log, out
 from planner.distribution import Distribution
 from planner.errors import InputError
 from planner.traces.formats import ROLES
-from planner.traces.prefix import read_prefix_share
+from planner.traces.prefix_log import read_prefix_share
 from planner.traces.presets import PREFIX, list_presets, preset_workload, write_log
 from planner.traces.request_log import LogReport, check_bad_rows, read_log_with_all_bad_rows
 from planner.traces.text_logs import read_text_log

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from planner.commands.workload import register
 from planner.errors import InputError
-from planner.traces.prefix import prefix_share, read_prefix_share
+from planner.traces.prefix import prefix_share
+from planner.traces.prefix_log import read_prefix_share
 
 
 def test_shared_blocks_by_hand() -> None:
