@@ -14,6 +14,7 @@ from planner.units import SECONDS_PER_DAY
 
 _EDGES_PER_OPTION = 300
 _CHART_POINTS = 240
+_ONE_MILLION = 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,20 +61,26 @@ def closest_approach(
 
 
 def _tokens_on(apis: Sequence[ApiOption], frame: Frame, worlds: Draws) -> Callable[[Array], Array]:
-    """Cheapest API option at volumes (worlds, n); a bill without commitment is proportional and priced only once."""
-    one_a_day = each_at(worlds, VOLUME, [1.0])
+    """Cheapest API option at volumes (worlds, n); bills without commitment are straight lines, priced only twice."""
     proportional = [api for api in apis if api.promises is None]
     committed = [api for api in apis if api.promises is not None]
-    per_daily_request = [levelised_cost_usd_per_month(api, frame, one_a_day)[:, np.newaxis] for api in proportional]
+    lines = [_line_of(api, frame, worlds) for api in proportional]
 
     def at(volumes: Array) -> Array:
-        costs: list[Array] = [each * volumes for each in per_daily_request]
+        costs: list[Array] = [fixed + each * volumes for fixed, each in lines]
         for api in committed:
             cost = levelised_cost_usd_per_month(api, frame, each_at(worlds, VOLUME, volumes))
             costs.append(cost.reshape(volumes.shape))
         return cheapest_of(costs)
 
     return at
+
+
+def _line_of(api: ApiOption, frame: Frame, worlds: Draws) -> tuple[Array, Array]:
+    """What an API model costs without any request (testing it, changing to a newer one) and per daily request."""
+    costs = levelised_cost_usd_per_month(api, frame, each_at(worlds, VOLUME, [0.0, _ONE_MILLION]))
+    fixed, much = costs.reshape(worlds.worlds, 2).T[:, :, np.newaxis]
+    return fixed, (much - fixed) / _ONE_MILLION
 
 
 def staircase_edges(hosts: Sequence[RentOption | OwnOption], frame: Frame, mid: Draws) -> Array:

@@ -250,7 +250,7 @@ def overflow_frac(curve: CapacityCurve, requests_per_s: Array, replicas: Array, 
     each = np.divide(rates, fleet, out=np.full(rates.shape, np.inf), where=fleet > 0)
 
     def share(row: SpillRow, mine: NDArray[np.bool_]) -> Array:
-        loads, shares = _weekly_share(row, week)
+        loads, shares = weekly_share(row, week)
         last = np.minimum(loads[-1] / each[mine], 1.0)
         return np.asarray(1.0 - (1.0 - np.interp(np.log(each[mine]), np.log(loads), shares)) * last)
 
@@ -258,7 +258,7 @@ def overflow_frac(curve: CapacityCurve, requests_per_s: Array, replicas: Array, 
 
 
 @lru_cache(maxsize=256)
-def _weekly_share(row: SpillRow, week: Week) -> tuple[Array, Array]:
+def weekly_share(row: SpillRow, week: Week) -> tuple[Array, Array]:
     """A week's share at mean loads 1 % apart, so that many worlds cost one look-up each."""
     weights, hours = np.array(week.weights), np.array(week.hours) / HOURS_PER_WEEK
     busy = weights > 0

@@ -1,7 +1,7 @@
 """What several offers at once cost: a base that runs all the time, and machines that come and go with the hours."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -29,15 +29,13 @@ def mix_entries(option: MixOption, frame: Frame, draws: Draws) -> tuple[Entry, .
     where there are none, by more machines of the first pool, which once bought stay.
     """
     load = host_requests_per_s(draws, frame)
-    counts = _counts(option, frame, draws, load)
-    held = [_held(option, frame, draws, pool.host, count) for pool, count in zip(option.base, counts, strict=True)]
-    in_all = np.asarray(sum(held, start=np.zeros_like(load)))
-    base_load = _load_below(load, in_all, frame.week)
+    base = base_of(option, frame, draws)
+    in_all = np.asarray(sum(base.held_per_s, start=np.zeros_like(load)))
     entries: list[Entry] = []
-    for pool, count, each in zip(option.base, counts, held, strict=True):
+    for pool, count, each in zip(option.base, base.machines, base.held_per_s, strict=True):
         if isinstance(pool.host, OwnOption):
             share = np.divide(each, in_all, out=np.zeros_like(each), where=in_all > 0)
-            entries += owned_entries(pool.host, draws, count, base_load * share)
+            entries += owned_entries(pool.host, draws, count, base.load_per_s * share)
         else:
             entries += rented_entries(pool.host, frame, draws, count * HOURS_PER_MONTH)
     machine_hours = _hourly_machine_hours_per_week(option, frame, draws, load) * (HOURS_PER_MONTH / HOURS_PER_WEEK)
@@ -45,6 +43,36 @@ def mix_entries(option: MixOption, frame: Frame, draws: Draws) -> tuple[Entry, .
         entries += rented_entries(host, frame, draws, hours)
     served = requests_per_s(draws, frame)
     return (*entries, *service_entries(frame, draws, np.ones_like(load), served))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MixBase:
+    """The machines of a mix that run all the time, pool by pool, each array of shape (worlds, months).
+
+    `replicas` are those that may be counted on while the spare ones are down, `held_per_s` what they hold [1/s], and
+    `load_per_s` what all pools together serve.
+    """
+
+    planned: tuple[Array, ...]
+    machines: tuple[Array, ...]
+    replicas: tuple[Array, ...]
+    held_per_s: tuple[Array, ...]
+    load_per_s: Array
+
+
+def base_of(option: MixOption, frame: Frame, draws: Draws) -> MixBase:
+    """How large the base is in every world and month, and what it serves."""
+    load = host_requests_per_s(draws, frame)
+    counts = _counts(option, frame, draws, load)
+    pools = list(zip([pool.host for pool in option.base], counts, strict=True))
+    held = [_held(option, frame, draws, host, count) for host, count in pools]
+    return MixBase(
+        planned=tuple(_planned(pool.machines_by_stage, load.shape) for pool in option.base),
+        machines=tuple(counts),
+        replicas=tuple(_replicas(option, frame, draws, host, count) for host, count in pools),
+        held_per_s=tuple(held),
+        load_per_s=_load_below(load, np.asarray(sum(held, start=np.zeros_like(load))), frame.week),
+    )
 
 
 def _load_below(load_per_s: Array, held_per_s: Array, week: Week) -> Array:
@@ -166,8 +194,12 @@ def _planned(by_stage: tuple[int, ...], shape: tuple[int, ...]) -> Array:
 
 
 def _held(option: MixOption, frame: Frame, draws: Draws, host: RentOption | OwnOption, machines: Array) -> Array:
+    return held_rate_per_s(host.curve, _replicas(option, frame, draws, host, machines))
+
+
+def _replicas(option: MixOption, frame: Frame, draws: Draws, host: RentOption | OwnOption, machines: Array) -> Array:
     per_machine = np.floor(draws.column(f"{host.id}/replicas_per_machine"))
-    return held_rate_per_s(host.curve, replicas_left(machines, per_machine, _rules(option, frame, host)))
+    return replicas_left(machines, per_machine, _rules(option, frame, host))
 
 
 def _rules(option: MixOption, frame: Frame, host: RentOption | OwnOption) -> FleetRules:

@@ -1,7 +1,7 @@
 """The workbook for finance: live formulas from the inputs to NPV and break-even, each cell with the engine's value.
 
 Sheets: Options (the answer), Inputs, Workload, Capacity, Prices, Rates, Schedule, BreakEven and Weights, Sensitivity,
-Notes.
+Notes; where there is such a thing also Overflow, Commitments and Bills, Mix.
 """
 
 import io
@@ -11,16 +11,20 @@ from datetime import UTC, datetime
 
 from xlsxwriter import Workbook
 
-from planner.cost.draws import Draws, draws_from, mid_values
-from planner.cost.options import ApiOption, HybridOption, Option, OwnOption, RentOption, StagedOption
+from planner.cost.draws import draws_from, mid_values
+from planner.cost.options import ApiOption, HybridOption, Option, OptionKind, StagedOption
 from planner.decision.plan import Plan
 from planner.decision.wording import describe, label
 from planner.units import TOKENS_PER_MTOK
 from planner.version import VERSION
 from planner.workbook.break_even import BreakEvenCells, write_break_even
+from planner.workbook.capacity import write_capacity
 from planner.workbook.cells import Book, Look, Sheet
-from planner.workbook.inputs import Inputs, write_capacity, write_inputs, write_prices, write_workload
-from planner.workbook.schedule import ScheduleSheet
+from planner.workbook.commitments import write_terms
+from planner.workbook.inputs import write_inputs, write_workload
+from planner.workbook.prices import write_prices
+from planner.workbook.schedule import Block, write_block
+from planner.workbook.shared import Context, schedule_rows, write_shared
 
 WORKBOOK_FILE = "plan.xlsx"
 
@@ -59,30 +63,33 @@ def _write(book: Book, plan: Plan) -> None:
     mid = draws_from([mid_values(plan.assumptions)])
     by_id = {option.id: option for option in plan.modelled}
     shown = [by_id[result.id] for result in plan.options]
-    hosts, apis = _hosts(shown), _apis(shown)
-    options = book.sheet("Options", (58, 10, 16, 16, 16, 16, 16, 14, 8, 18))
+    apis = _apis(shown)
+    options = book.sheet("Options", (64, 12, 20, 20, 20, 20, 20, 18, 8, 20))
     inputs = write_inputs(book, plan)
-    week = write_workload(book, plan)
-    stairs = write_capacity(book, hosts, inputs, plan, mid)
+    workload = write_workload(book, plan)
+    capacity = write_capacity(book, shown, inputs, plan, mid)
     rates = write_prices(book, plan, apis, inputs, mid)
-    schedule = ScheduleSheet(book, plan, mid, inputs, week, stairs, rates)
-    levelised = _write_options(options, plan, schedule, inputs, mid)
-    cells = write_break_even(book, plan, mid, inputs, week, stairs, schedule, levelised)
-    _write_answer(options, plan, cells)
-    _charts(options, book, plan, schedule, cells)
+    terms = write_terms(book, plan, apis)
+    rows = schedule_rows(book, plan)
+    context = Context(
+        rows=rows,
+        shared=write_shared(rows, plan, mid, inputs),
+        plan=plan,
+        mid=mid,
+        inputs=inputs,
+        workload=workload,
+        capacity=capacity,
+        rates=rates,
+        terms=terms,
+    )
+    blocks = [write_block(book, context, option) for option in shown]
+    _write_options(options, context, blocks)
+    cells = write_break_even(book, context, blocks)
+    _write_answer(book, options, plan, cells)
+    _charts(options, book, plan, cells)
     _write_sensitivity(book, plan, options)
-    _write_notes(book, plan, cells)
+    _write_notes(book, plan)
     options.worksheet.activate()
-
-
-def _hosts(options: Sequence[Option]) -> list[RentOption | OwnOption]:
-    """Every host once, those inside mixes included."""
-    found: dict[str, RentOption | OwnOption] = {}
-    for option in options:
-        host = option.host if isinstance(option, HybridOption | StagedOption) else option
-        if isinstance(host, RentOption | OwnOption):
-            found.setdefault(host.id, host)
-    return list(found.values())
 
 
 def _apis(options: Sequence[Option]) -> list[ApiOption]:
@@ -95,59 +102,57 @@ def _apis(options: Sequence[Option]) -> list[ApiOption]:
     return list(found.values())
 
 
-def _write_options(sheet: Sheet, plan: Plan, schedule: ScheduleSheet, inputs: Inputs, mid: Draws) -> dict[str, str]:
-    """One row per option; returns where the levelised cost of each stands."""
-    shared, horizon = schedule.shared, plan.frame.horizon_months
-    discount = schedule.rows.months(shared.discount, 0, horizon)
-    paid_at_month_ends = schedule.rows.months(shared.discount, 1, horizon)
+def _write_options(sheet: Sheet, ctx: Context, blocks: Sequence[Block]) -> None:
+    """One row per option."""
+    plan, shared, rows, horizon = ctx.plan, ctx.shared, ctx.rows, ctx.rows.horizon
+    discount, paid_at_month_ends = (rows.months(shared.discount, first, horizon) for first in (0, 1))
     annuity = f"SUM({paid_at_month_ends})"
-    requests = f"SUMPRODUCT({schedule.rows.months(shared.requests, 1, horizon)}*{paid_at_month_ends})"
-    per_request = plan.workload.input_tokens.mean + plan.workload.output_tokens.mean
+    requests = f"SUMPRODUCT({rows.months(shared.requests, 1, horizon)}*{paid_at_month_ends})"
+    per_request = f"({ctx.workload.input_tokens}+{ctx.workload.output_tokens})"
     sheet.row(_FIRST - 1, 0, _OPTION_COLUMNS, Look.HEAD)
     sheet.worksheet.set_row(_FIRST - 1, 42)
     last = _FIRST + len(plan.options) - 1
-    apis = [_FIRST + place for place, block in enumerate(schedule.blocks) if isinstance(block.option, ApiOption)]
+    apis = [_FIRST + place for place, block in enumerate(blocks) if isinstance(block.option, ApiOption)]
     cheapest_npv = min((plan.options[row - _FIRST].npv_usd for row in apis), default=0.0)
     levels = [option.levelised_usd_per_month for option in plan.options]
-    found = {}
-    for row, (block, result) in enumerate(zip(schedule.blocks, plan.options, strict=True), start=_FIRST):
-        cash, pnl = (schedule.rows.months(place, 0, horizon) for place in (block.cash, block.pnl))
+    for row, (block, result) in enumerate(zip(blocks, plan.options, strict=True), start=_FIRST):
+        cash, pnl = (rows.months(place, 0, horizon) for place in (block.cash, block.pnl))
         sheet.row(row, 0, (describe(result), result.kind))
         npv = sheet.formula(row, 6, f"SUMPRODUCT({cash}*{discount})", result.npv_usd, Look.USD)
-        found[result.id] = sheet.formula(row, 2, f"{npv}/{annuity}", result.levelised_usd_per_month, Look.USD)
-        sheet.formula(row, 3, f"Schedule!{schedule.rows.cell(block.pnl, 1)}", result.first_month_usd, Look.USD)
+        level = sheet.formula(row, 2, f"{npv}/{annuity}", result.levelised_usd_per_month, Look.USD)
+        sheet.formula(row, 3, f"Schedule!{ctx.cell(block.pnl, 1)}", result.first_month_usd, Look.USD)
         sheet.formula(row, 4, f"SUM({cash})", result.cash_total_usd, Look.USD)
         sheet.formula(row, 5, f"SUM({pnl})", result.pnl_total_usd, Look.USD)
-        tokens = f"{npv}/({requests}*{per_request!r}/{TOKENS_PER_MTOK})"
+        tokens = f"{npv}/({requests}*{per_request}/{TOKENS_PER_MTOK})"
         sheet.formula(row, 7, tokens, result.usd_per_mtok, Look.USD_FINE)
-        column = sheet.span(_FIRST, 2, last, 2)
-        rank = 1 + sum(level < result.levelised_usd_per_month for level in levels)
-        sheet.formula(row, 8, f"RANK({found[result.id]},{column},1)", rank, Look.COUNT)
+        rank = 1 + sum(other < result.levelised_usd_per_month for other in levels)
+        sheet.formula(row, 8, f"RANK({level},{sheet.span(_FIRST, 2, last, 2)},1)", rank, Look.COUNT)
         if apis:
             least = f"MIN({','.join(sheet.at(place, 6) for place in apis)})"
             sheet.formula(row, 9, f"{least}-{npv}", cheapest_npv - result.npv_usd, Look.USD)
-    return found
 
 
-def _write_answer(sheet: Sheet, plan: Plan, cells: BreakEvenCells | None) -> None:
+def _write_answer(book: Book, sheet: Sheet, plan: Plan, cells: BreakEvenCells | None) -> None:
     last = _FIRST + len(plan.options) - 1
     names, costs = sheet.span(_FIRST, 0, last, 0), sheet.span(_FIRST, 2, last, 2)
     sheet.text(0, 0, plan.scenario.name, Look.TITLE)
     sheet.text(1, 0, "A forecast; every figure follows the yellow cells of Inputs and Prices.", Look.NOTE)
     sheet.text(3, 0, "cheapest option now")
     best = f"INDEX({names},MATCH(MIN({costs}),{costs},0))"
-    sheet.formula(3, 1, best, describe(plan.options[0]) if plan.options else "none", Look.TITLE)
+    cheapest = min(plan.options, key=lambda option: option.levelised_usd_per_month)
+    book.name("out.cheapest", sheet.formula(3, 1, best, describe(cheapest), Look.STRONG))
     sheet.text(4, 0, "its levelised cost [USD per month]")
-    sheet.formula(4, 1, f"MIN({costs})", plan.options[0].levelised_usd_per_month, Look.USD)
+    least = sheet.formula(4, 1, f"MIN({costs})", cheapest.levelised_usd_per_month, Look.USD)
+    book.name("out.levelised_usd_per_month", least)
     sheet.text(5, 0, "lowest volume at which the cheaper side changes [requests/day]")
     sheet.text(6, 0, "highest volume at which the cheaper side changes [requests/day]")
-    found = plan.break_even
-    for row, cell, place in ((5, cells.lowest if cells else None, 0), (6, cells.highest if cells else None, -1)):
-        crossing = found.crossings[place].requests_per_day if found and found.crossings else "none"
-        if cell:
-            sheet.formula(row, 1, cell, crossing, Look.NUMBER)
+    for row, end in enumerate(("lowest", "highest"), start=5):
+        if cells is None:
+            sheet.text(row, 1, "none: see BreakEven")
         else:
-            sheet.text(row, 1, "not in this workbook: see Notes")
+            cell, value = cells.lowest if end == "lowest" else cells.highest
+            book.name(f"out.break_even_{end}", sheet.formula(row, 1, cell, value))
+    found = plan.break_even
     if found is not None:
         sheet.text(7, 0, "looked for between [requests/day]")
         sheet.number(7, 1, found.searched_from, Look.COUNT)
@@ -156,7 +161,7 @@ def _write_answer(sheet: Sheet, plan: Plan, cells: BreakEvenCells | None) -> Non
     sheet.worksheet.freeze_panes(_FIRST, 1)
 
 
-def _charts(sheet: Sheet, book: Book, plan: Plan, schedule: ScheduleSheet, cells: BreakEvenCells | None) -> None:
+def _charts(sheet: Sheet, book: Book, plan: Plan, cells: BreakEvenCells | None) -> None:
     last = _FIRST + len(plan.options) - 1
     bars = book.workbook.add_chart({"type": "bar"})
     bars.add_series(
@@ -197,16 +202,18 @@ def _write_sensitivity(book: Book, plan: Plan, options: Sheet) -> None:
     )
     note = "As planned. To see one row live, set its case to low or high on Inputs and read the difference below."
     sheet.text(1, 0, note, Look.NOTE)
-    rows = {kind: [] for kind in ("api", "host")}  # type: dict[str, list[str]]
-    for place, option in enumerate(plan.options, start=_FIRST):
-        kind = {"api": "api", "rent": "host", "own": "host"}.get(option.kind)
-        if kind:
-            rows[kind].append(options.at(place, 2))
-    api, host = plan.best_api, plan.best_self_host
-    if api is not None and host is not None:
+    hosts, apis = (
+        {
+            options.at(_FIRST + place, 2): o.levelised_usd_per_month
+            for place, o in enumerate(plan.options)
+            if o.kind in kinds
+        }
+        for kinds in ((OptionKind.RENT, OptionKind.OWN), (OptionKind.API,))
+    )
+    mid = min(hosts.values()) - min(apis.values()) if hosts and apis else 0.0
+    if hosts and apis:
         sheet.text(2, 0, "difference now: cheapest self-hosted minus cheapest API", Look.TEXT)
-        now = host.levelised_usd_per_month - api.levelised_usd_per_month
-        sheet.formula(2, 1, f"MIN({','.join(rows['host'])})-MIN({','.join(rows['api'])})", now, Look.USD_TOTAL)
+        sheet.formula(2, 1, f"MIN({','.join(hosts)})-MIN({','.join(apis)})", mid, Look.USD_TOTAL)
     heads = (
         "assumption",
         "name",
@@ -218,7 +225,6 @@ def _write_sensitivity(book: Book, plan: Plan, options: Sheet) -> None:
         "turns the answer",
     )
     sheet.row(4, 0, heads, Look.HEAD)
-    mid = host.levelised_usd_per_month - api.levelised_usd_per_month if api and host else 0.0
     for row, bar in enumerate(plan.sensitivity, start=5):
         sheet.row(row, 0, (label(bar.name), bar.name))
         sheet.number(row, 2, bar.low)
@@ -250,25 +256,21 @@ def _write_sensitivity(book: Book, plan: Plan, options: Sheet) -> None:
     sheet.worksheet.freeze_panes(5, 1)
 
 
-def _write_notes(book: Book, plan: Plan, cells: BreakEvenCells | None) -> None:
+def _write_notes(book: Book, plan: Plan) -> None:
     sheet = book.sheet("Notes", (120,), landscape=False)
     sheet.text(0, 0, "Notes", Look.TITLE)
-    committed = any(isinstance(o, ApiOption) and o.promises is not None for o in plan.modelled)
     notes = [
         f"Made by breakeven {VERSION}. The same scenario, files and prices give this file byte for byte.",
         "Blue on yellow is an input. Black is a formula: it carries the planner's value and follows the inputs.",
-        "Not recomputed: capacity and overflow (simulated), tornado, draws, and the size of mixes, the cheapest "
-        "for the inputs as planned and can be changed on Schedule.",
+        "Simulated, so looked up and not recomputed: how many replicas a rate needs (Capacity) and which share of the "
+        "requests leaves a hybrid (Overflow).",
+        "Chosen as the cheapest for the inputs as planned, not again here: the machines of mixes and hybrids and the "
+        "month in which a staged option changes; yellow on Schedule and Mix.",
+        "As planned and not recomputed: the tornado and the draws (Sensitivity). Everything else follows the inputs.",
         "Cash is money in the month it moves; P&L is cost in the month that bears it; over the life both are equal.",
         "Levelised: the constant month-end payment as dear as the cash, at the rate on Inputs.",
-        *(
-            ["A commitment's lines are values and the break-even is left out: the bill is no multiple of the traffic."]
-            if committed
-            else []
-        ),
-        *([] if cells or committed else ["No break-even: a side has no option, or lines of the schedule are values."]),
         plan.verdict.headline,
-        *(f"{point.about}: {point.says}" for point in plan.verdict.points),
+        plan.verdict.paragraph,
         *plan.verdict.cautions,
         *(f"{out.id} is out: {out.reason}" for out in plan.excluded),
         *(f"{file.role} {file.path}: sha256 {file.sha256}" for file in plan.files),

@@ -1,5 +1,6 @@
 """Sheets of the workbook: typed cells in a few formats, formulas that carry their value, references to cells."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,6 +21,7 @@ class Look(Enum):
     TEXT = "text"
     WRAPPED = "wrapped"
     TITLE = "title"
+    STRONG = "strong"
     SECTION = "section"
     HEAD = "head"
     NOTE = "note"
@@ -32,30 +34,37 @@ class Look(Enum):
     DATE = "date"
     MONTH = "month"
     INPUT = "input"
+    INPUT_COUNT = "input count"
+    INPUT_USD = "input usd"
     INPUT_FRACTION = "input fraction"
     INPUT_TEXT = "input text"
 
 
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.]")
 _BASE: dict[str, Any] = {"font_name": "Arial", "font_size": 10, "valign": "top"}
 _INPUT: dict[str, Any] = {"font_color": "#0000FF", "bg_color": "#FFF9DB", "border": 1, "border_color": "#D0D0D0"}
-_USD = "#,##0.00;[Red]-#,##0.00"
-_NUMBER = "#,##0.######"
+_USD = '[$USD] #,##0.00;[Red]-[$USD] #,##0.00;"-"??'
+_USD_FINE = "[$USD] #,##0.000000;[Red]-[$USD] #,##0.000000"
+_NUMBER = "#,##0.00####"
 _LOOKS: dict[Look, dict[str, Any]] = {
     Look.TEXT: {},
     Look.WRAPPED: {"text_wrap": True},
     Look.TITLE: {"bold": True, "font_size": 14},
+    Look.STRONG: {"bold": True},
     Look.SECTION: {"bold": True, "bg_color": "#E8EEF4", "bottom": 1},
     Look.HEAD: {"bold": True, "text_wrap": True, "bottom": 1, "bg_color": "#F1F3F5"},
     Look.NOTE: {"italic": True, "font_color": "#59636E"},
     Look.USD: {"num_format": _USD},
     Look.USD_TOTAL: {"num_format": _USD, "bold": True, "top": 1},
-    Look.USD_FINE: {"num_format": "#,##0.000000;[Red]-#,##0.000000"},
+    Look.USD_FINE: {"num_format": _USD_FINE},
     Look.NUMBER: {"num_format": _NUMBER},
     Look.COUNT: {"num_format": "#,##0"},
     Look.FRACTION: {"num_format": "0.00%"},
     Look.DATE: {"num_format": "yyyy-mm-dd"},
     Look.MONTH: {"num_format": "yyyy-mm", "bold": True, "bottom": 1, "bg_color": "#F1F3F5", "align": "right"},
     Look.INPUT: {**_INPUT, "num_format": _NUMBER},
+    Look.INPUT_COUNT: {**_INPUT, "num_format": "#,##0"},
+    Look.INPUT_USD: {**_INPUT, "num_format": _USD_FINE},
     Look.INPUT_FRACTION: {**_INPUT, "num_format": "0.00%"},
     Look.INPUT_TEXT: _INPUT,
 }
@@ -67,6 +76,17 @@ class Book:
     def __init__(self, workbook: Workbook) -> None:
         self._workbook = workbook
         self._formats: dict[tuple[Look, bool], Format] = {}
+        self._names: set[str] = set()
+
+    def name(self, name: str, reference: str) -> None:
+        """Call a cell by a name, with everything that a name may not hold replaced; the first of equal ones keeps it.
+
+        "aws-c7a-large/usd_per_h" becomes in.aws_c7a_large.usd_per_h where it is given as "in.aws-c7a-large/usd_per_h".
+        """
+        allowed = _NOT_IN_NAMES.sub("_", name.replace("/", "."))
+        if allowed.lower() not in self._names:
+            self._names.add(allowed.lower())
+            self._workbook.define_name(allowed, f"={reference}")
 
     def sheet(self, name: str, widths: Sequence[float], *, landscape: bool = True) -> "Sheet":
         """A new sheet with column widths in characters; the last width holds for all further columns."""

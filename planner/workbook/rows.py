@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from xlsxwriter.utility import xl_col_to_name
 
-from planner.cost.schedule import Entry
 from planner.workbook.cells import Look, Sheet
 
 Array = NDArray[np.floating[Any]]
@@ -39,8 +38,9 @@ class Rows:
         return self.sheet.span(row, FIRST_MONTH_COLUMN + first, row, FIRST_MONTH_COLUMN + last)
 
     def parameter(self, option_id: str, item: str, unit: str, value: float) -> str:
+        """A number that holds for all months and may be changed."""
         self.sheet.row(self.next_row, 0, (option_id, item, "input", unit))
-        cell = self.sheet.number(self.next_row, FIRST_MONTH_COLUMN - 1, value, Look.INPUT)
+        cell = self.sheet.number(self.next_row, FIRST_MONTH_COLUMN - 1, value, Look.INPUT_COUNT)
         self.next_row += 1
         return cell
 
@@ -92,7 +92,7 @@ class Rows:
     def total(self, option_id: str, what: str, rows: Sequence[int], values: Array) -> int:
         row = self.line(
             *(option_id, f"total {what}", what, "USD", ""),
-            lambda m: "+".join(self.cell(row, m) for row in rows),
+            lambda m: "+".join(self.cell(row, m) for row in rows) or "0",
             values,
             Look.USD_TOTAL,
             0,
@@ -106,10 +106,3 @@ class Rows:
 
     def from_month_1(self, values: Array) -> Array:
         return np.concatenate([[0.0], values])
-
-    def as_values(self, option_id: str, entries: Sequence[Entry]) -> None:
-        """Entries that follow rules which the workbook does not know."""
-        for entry in entries:
-            said = f"value, not recomputed: {entry.basis}"
-            self.money(option_id, entry.item, "cash", said, None, entry.cash_usd[0], pnl=False)
-            self.money(option_id, entry.item, "P&L", said, None, entry.pnl_usd[0], cash=False)

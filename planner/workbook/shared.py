@@ -1,5 +1,6 @@
-"""The rows of the schedule that all options read: months, traffic, load, price drift, present value."""
+"""What all writers of the schedule stand on, and the rows that all options read: months, traffic, load, prices."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,10 @@ from planner.cost.paths import newer_model_factor, requests_per_s
 from planner.cost.schedule import period_start
 from planner.decision.plan import Plan
 from planner.units import DAYS_PER_MONTH, HOURS_PER_MONTH, MONTHS_PER_YEAR, SECONDS_PER_DAY
-from planner.workbook.cells import Look
-from planner.workbook.inputs import Inputs
+from planner.workbook.capacity import Capacity
+from planner.workbook.cells import Book, Look
+from planner.workbook.inputs import Inputs, WorkloadCells
+from planner.workbook.prices import RateCells
 from planner.workbook.rows import FIRST_MONTH_COLUMN, Array, Formula, Rows
 
 _HEAD_ROW = 3
@@ -29,6 +32,38 @@ class Shared:
     load: int
     load_per_rate: int
     peak_load_per_rate: int
+    newer_model: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The cells behind the schedule. `terms` are those of commitments, by id and name of the term."""
+
+    rows: Rows
+    shared: Shared
+    plan: Plan
+    mid: Draws
+    inputs: Inputs
+    workload: WorkloadCells
+    capacity: Capacity
+    rates: RateCells
+    terms: Mapping[tuple[str, str], str]
+
+    def cell(self, row: int, month: int) -> str:
+        """A cell of the schedule, as the schedule writes it."""
+        return self.rows.cell(row, month)
+
+    def only_if(self, serving: int | None, month: int) -> str:
+        """A factor: 1 in the months in which the row `serving` says so, nothing where there is no such row."""
+        return "" if serving is None else f"*{self.rows.cell(serving, month)}"
+
+
+def schedule_rows(book: Book, plan: Plan) -> Rows:
+    """The empty sheet."""
+    horizon = plan.frame.horizon_months
+    sheet = book.sheet("Schedule", (30, 46, 15, 16, 38, 18, 18))
+    sheet.worksheet.set_column(FIRST_MONTH_COLUMN, FIRST_MONTH_COLUMN + horizon, 18)
+    return Rows(sheet, horizon)
 
 
 def write_shared(rows: Rows, plan: Plan, mid: Draws, inputs: Inputs) -> Shared:
@@ -133,4 +168,5 @@ def write_shared(rows: Rows, plan: Plan, mid: Draws, inputs: Inputs) -> Shared:
         load=load,
         load_per_rate=load_per_rate,
         peak_load_per_rate=peak,
+        newer_model=factor,
     )

@@ -44,3 +44,12 @@ def test_views_of_a_plan_with_a_crossing() -> None:
     cheap = dataclasses.replace(dear, usd_per_request=dear.usd_per_request * 10)
     again = break_even_views([RENT], [cheap], FRAME, MID, MID, found, host=RENT, api=cheap)
     assert again.payback.mid_month == again.payback.earliest_month == again.payback.latest_month == 0.0
+
+
+def test_what_an_api_costs_whatever_the_volume_is_counted_once() -> None:
+    """Testing the model costs both sides 100 USD a month and takes nothing from what self-hosting costs more."""
+    tested = draws_from([{name: float(v[0]) for name, v in MID.values.items()} | {"evaluation_usd_per_year": 1_200.0}])
+    volumes = np.array([[1_000.0, 43_200.0, 86_400.0]])
+    plain, with_testing = (difference_of([RENT], [api(12)], FRAME)(world)(volumes) for world in (MID, tested))
+    assert with_testing == pytest.approx(plain)
+    assert plain[0, 1] == pytest.approx(365.0 - 43_200.0 * 365 / 12 * 1e-4)
