@@ -19,7 +19,8 @@ import numpy as np
 from planner.capacity.fleet import replicas_needed
 from planner.capacity.hours import plan_hours
 from planner.capacity.overflow import with_overflow
-from planner.capacity.staircase import CapacityCurve, FleetRules, Slo, capacity_curve
+from planner.capacity.slo import Slo
+from planner.capacity.staircase import CapacityCurve, FleetRules, capacity_curve
 from planner.simulator.simulate import simulate
 from planner.steptime.reference import reference_profile
 from planner.traces.request_log import read_log

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.capacity.staircase import ATTAINMENT_PARTS, AttainmentRow, CapacityCurve
+from planner.capacity.rate_search import ATTAINMENT_PARTS
+from planner.capacity.slo import AttainmentRow
+from planner.capacity.staircase import CapacityCurve
 
 Array = NDArray[np.floating[Any]]
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from planner.capacity.attainment import rows_held_by
-from planner.capacity.staircase import MAX_REPLICAS, CapacityCurve, Shortfall, Slo, alone_on_a_replica, capacity_curve
+from planner.capacity.slo import Slo
+from planner.capacity.staircase import MAX_REPLICAS, CapacityCurve, Shortfall, alone_on_a_replica, capacity_curve
 from planner.errors import InputError
 from planner.profile import Profile
 from planner.workload import Workload, burst_sample

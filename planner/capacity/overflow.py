@@ -12,7 +12,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.capacity.staircase import CapacityCurve, Slo, SpillRow, alone_on_a_replica, attainment_frac
+from planner.capacity.slo import Slo, attainment_frac
+from planner.capacity.staircase import CapacityCurve, SpillRow, alone_on_a_replica
 from planner.profile import Profile
 from planner.simulator.simulate import SimResult, simulate
 from planner.workload import Workload, at_rate, burst_sample

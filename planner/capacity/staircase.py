@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from planner.capacity.rate_search import RateSearch
+from planner.capacity.slo import AttainmentRow, Slo, attainment_frac
 from planner.errors import InputError
 from planner.profile import EngineLimits, Hull, Profile, Scheduler, StepTime
 from planner.simulator.simulate import SimResult, simulate
@@ -22,32 +23,8 @@ from planner.workload import Workload, at_rate, burst_sample
 MAX_REPLICAS = 256
 """Largest fleet that is simulated; beyond it the rate per replica of the last step is kept."""
 
-RATE_TOLERANCE = 1.01
-"""The highest rate is bracketed to 1 %; the lower end is used."""
-
-RATE_SPAN = 1000.0
-"""Rates are tried from a 1000th of what serving one request after the other gives, to 1000 times that and more."""
-
 GRID_STEP = 1.15
 """Ratio of the fleet sizes that are simulated, from 8 on; those between are interpolated."""
-
-ATTAINMENT_PARTS = (0.3, 0.5, 0.7, 0.85)
-"""Parts of a fleet's highest rate at which its attainment is simulated, where the search for that rate did not."""
-
-_NEAR = 1.15
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slo:
-    """The service level: at least `attainment_frac` of all requests meet every limit that is given.
-
-    TTFT, TPOT and E2E are per request, in seconds, as defined in the README's nomenclature; a failed request is a miss.
-    """
-
-    attainment_frac: float
-    ttft_s: float | None = None
-    tpot_s: float | None = None
-    e2e_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,18 +52,6 @@ class SpillRow:
     missed_frac: tuple[float, ...] = ()
     max_sequences: tuple[int, ...] = ()
     patience_parts: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttainmentRow:
-    """With so many replicas, `attained_frac[i]` of all requests meet the SLO at `requests_per_replica_s[i]`.
-
-    Rates ascend from 0, where every request has a replica to itself, to the highest that holds the SLO.
-    """
-
-    replicas: int
-    requests_per_replica_s: tuple[float, ...]
-    attained_frac: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +187,7 @@ def capacity_curves(
     outside_frac = outside_hull_frac(profile.fit.hull, workload)
     workload = burst_sample(workload)
     alone = alone_on_a_replica(step_time, limits, workload)
-    search = _Search(step_time, limits, workload, slos, target_utilisation_frac)
+    search = RateSearch(step_time, limits, workload, slos, target_utilisation_frac)
     found: list[CapacityCurve | Shortfall] = []
     for place, slo in enumerate(slos):
         alone_frac = attainment_frac(alone, slo)
@@ -258,7 +223,7 @@ def capacity_curves(
 
 
 def _steps(
-    search: "_Search",
+    search: RateSearch,
     place: int,
     alone_per_s: float,
     alone_frac: float,
@@ -278,18 +243,6 @@ def _steps(
         if simulated[-1][1] >= max_requests_per_s:
             break
     return simulated, rows
-
-
-def attainment_frac(result: SimResult, slo: Slo) -> float:
-    """Share of requests that meet every limit; one not served is a miss, a single token has no TPOT to miss."""
-    met: NDArray[np.bool_] = ~np.isnan(result.e2e_s)
-    if slo.ttft_s is not None:
-        met &= result.ttft_s <= slo.ttft_s
-    if slo.tpot_s is not None:
-        met &= np.isnan(result.tpot_s) | (result.tpot_s <= slo.tpot_s)
-    if slo.e2e_s is not None:
-        met &= result.e2e_s <= slo.e2e_s
-    return float(met.mean())
 
 
 def outside_hull_frac(hull: Hull, workload: Workload) -> float:
@@ -389,67 +342,3 @@ def _between(simulated: list[tuple[int, float]]) -> tuple[tuple[int, ...], tuple
         replicas.append(n1)
         rates.append(rate1)
     return tuple(replicas), tuple(rates)
-
-
-class _Search:
-    """Finds the highest rate that a number of replicas holds, for several service levels on the same simulations."""
-
-    def __init__(
-        self, step_time: StepTime, limits: EngineLimits, workload: Workload, slos: Sequence[Slo], busy_frac: float
-    ) -> None:
-        self.step_time, self.limits, self.workload, self.slos = step_time, limits, workload, slos
-        self.busy_frac = busy_frac
-        self._tried: dict[tuple[int, float], tuple[tuple[float, ...], bool]] = {}
-
-    def highest_rate(self, replicas: int, centre_per_s: float, place: int) -> float | None:
-        """Bisection over rates 1 % apart, 1000 times around `centre_per_s`; `None` when not even the lowest holds.
-
-        `place` is that of the service level. The rates tried first do not depend on it, so a more lenient one never
-        gives a lower rate.
-        """
-        steps = 2 ** math.ceil(math.log2(2 * math.log(RATE_SPAN) / math.log(RATE_TOLERANCE)))
-        rates = centre_per_s / RATE_SPAN * RATE_TOLERANCE ** np.arange(steps)
-        low, high = -1, steps
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self._holds(replicas, float(rates[middle]), place):
-                low = middle
-            else:
-                high = middle
-        return float(rates[low]) if low >= 0 else None
-
-    def best_frac(self, place: int) -> float:
-        """The largest share of requests within a service level at any rate that was tried."""
-        return max((fracs[place] for fracs, _ in self._tried.values()), default=0.0)
-
-    def below(self, replicas: int, highest_per_s: float, alone_frac: float, place: int) -> AttainmentRow:
-        """The attainment up to the rate just found: at the rates of the search, and where it left a gap."""
-        for part in ATTAINMENT_PARTS:
-            rate = part * highest_per_s
-            if not any(n == replicas and 1 / _NEAR < tried / rate < _NEAR for n, tried in self._tried):
-                self._simulated(replicas, rate)
-        known = sorted(
-            (rate, fracs[place])
-            for (n, rate), (fracs, _) in self._tried.items()
-            if n == replicas and rate <= highest_per_s
-        )
-        return AttainmentRow(
-            replicas=replicas,
-            requests_per_replica_s=(0.0, *(rate / replicas for rate, _ in known)),
-            attained_frac=(alone_frac, *(frac for _, frac in known)),
-        )
-
-    def _simulated(self, replicas: int, requests_per_s: float) -> tuple[tuple[float, ...], bool]:
-        """The attainment of each service level, and whether every replica is idle enough; a rate is simulated once."""
-        tried = self._tried.get((replicas, requests_per_s))
-        if tried is None:
-            load = at_rate(self.workload, requests_per_s)
-            result = simulate(self.step_time, self.limits, load, replicas=replicas)
-            is_idle_enough = float(result.busy_s.max()) <= self.busy_frac * load.span_s
-            tried = tuple(attainment_frac(result, slo) for slo in self.slos), is_idle_enough
-            self._tried[replicas, requests_per_s] = tried
-        return tried
-
-    def _holds(self, replicas: int, requests_per_s: float, place: int) -> bool:
-        fracs, is_idle_enough = self._simulated(replicas, requests_per_s)
-        return fracs[place] >= self.slos[place].attainment_frac and is_idle_enough

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from planner.capacity.overflow import patience_s
-from planner.capacity.staircase import Slo, attainment_frac
+from planner.capacity.slo import Slo, attainment_frac
 from planner.console import emit_json, log, out
 from planner.distribution import Distribution, summarise
 from planner.errors import InputError

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from planner.capacity.odds import staircase
-from planner.capacity.staircase import CapacityCurve, Shortfall, Slo, capacity_curves
+from planner.capacity.slo import Slo
+from planner.capacity.staircase import CapacityCurve, Shortfall, capacity_curves
 from planner.cost.draws import draws_from, mid_values
 from planner.cost.options import OwnOption, RentOption
 from planner.decision.beside import missed_requirements

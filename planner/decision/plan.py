@@ -8,7 +8,8 @@ from planner.analysis.breakeven_views import BreakEvenViews
 from planner.analysis.compare import VolumeChart
 from planner.analysis.risk import Risk
 from planner.analysis.sensitivity import TornadoBar
-from planner.capacity.staircase import CapacityCurve, CapacityPlan, Slo
+from planner.capacity.slo import Slo
+from planner.capacity.staircase import CapacityCurve, CapacityPlan
 from planner.cost.options import Frame, Option, OptionKind
 from planner.cost.schedule import CostLine
 from planner.decision.matrix import MatrixRow

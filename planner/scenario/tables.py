@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-from planner.capacity.staircase import FleetRules, Slo
+from planner.capacity.slo import Slo
+from planner.capacity.staircase import FleetRules
 from planner.distribution import Percentiles
 from planner.ranges import Range
 from planner.scenario.requirements import SELF_HOSTED, PassRate, Requirements
@@ -105,7 +106,7 @@ API_TTFT_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """The service level of the self-hosted side; see `planner.capacity.staircase.Slo`.
+    """The service level of the self-hosted side; see `planner.capacity.slo.Slo`.
 
     With `probability` the fleet is sized so that the level holds for that share of the profile's equally likely step
     times (`planner.capacity.odds`); without it, for the best guess. `api_ttft_s` is what an API takes to its first

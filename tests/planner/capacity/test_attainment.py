@@ -18,16 +18,8 @@ from planner.capacity.fleet import replicas_needed, spilled_frac
 from planner.capacity.hours import NO_REQUESTS, NOT_SIMULATED, base_hours, plan_hours
 from planner.capacity.odds import curve_held_with
 from planner.capacity.overflow import with_overflow
-from planner.capacity.staircase import (
-    AttainmentRow,
-    CapacityCurve,
-    CapacityPlan,
-    FleetRules,
-    ServiceShares,
-    Slo,
-    attainment_frac,
-    capacity_curve,
-)
+from planner.capacity.slo import AttainmentRow, Slo, attainment_frac
+from planner.capacity.staircase import CapacityCurve, CapacityPlan, FleetRules, ServiceShares, capacity_curve
 from planner.decision.decide import make_plan, size_fleets
 from planner.export.directory import plan_files
 from planner.scenario.load import load_inputs

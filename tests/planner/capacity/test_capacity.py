@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 from planner.capacity.fleet import replicas_needed
 from planner.capacity.hours import plan_hours
 from planner.capacity.odds import at_probability, curve_held_with
-from planner.capacity.staircase import (
-    CapacityCurve,
-    FleetRules,
-    Shortfall,
-    Slo,
-    capacity_curve,
-    outside_hull_frac,
-)
+from planner.capacity.slo import Slo
+from planner.capacity.staircase import CapacityCurve, FleetRules, Shortfall, capacity_curve, outside_hull_frac
 from planner.errors import InputError
 from planner.profile import (
     EngineLimits,

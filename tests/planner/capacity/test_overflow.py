@@ -10,7 +10,8 @@ from plan_case import ONE_AT_A_TIME
 
 from planner.capacity.fleet import Week, overflow_frac, spilled_frac, week_of
 from planner.capacity.overflow import patience_s, with_overflow
-from planner.capacity.staircase import CapacityCurve, Slo, SpillRow, capacity_curve
+from planner.capacity.slo import Slo
+from planner.capacity.staircase import CapacityCurve, SpillRow, capacity_curve
 from planner.workload import Workload, servegen_week
 
 SLO = Slo(attainment_frac=0.95, ttft_s=3.0)

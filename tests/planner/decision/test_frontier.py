@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plan_case import SCENARIO, write_case
 
-from planner.capacity.staircase import Slo
+from planner.capacity.slo import Slo
 from planner.charts.latency import cost_against_tpot, cost_against_ttft
 from planner.cost.options import OptionKind
 from planner.decision.decide import make_plan, size_fleets
