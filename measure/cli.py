@@ -112,7 +112,7 @@ def dashboard(
         "server.maxUploadSize": "200",
         "server.fileWatcherType": "none",
         "theme.light.primaryColor": "#0072b2",
-        "theme.dark.primaryColor": "#56b4e9",
+        "theme.dark.primaryColor": "#1f83c4",
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     log.print(f"dashboard: http://{host}:{port}  (Ctrl-C ends it)")

@@ -67,6 +67,6 @@ def week_heat_map(week: WeekShape) -> go.Figure:
             ygap=1,
         )
     )
-    figure.update_xaxes(title="hour of the day", tickangle=0, nticks=12)
+    figure.update_xaxes(title="hour of the day", tickangle=0, dtick=4)
     figure.update_yaxes(autorange="reversed")
     return styled(figure, "When the requests come", height=320)

@@ -56,8 +56,8 @@ def cost_against_volume(plan: Plan) -> go.Figure:
     figure.update_xaxes(
         type="log", title="requests per day (first month)", range=_log_range(low, high), exponentformat="SI"
     )
-    figure.update_yaxes(type="log", title="USD per month, levelised", exponentformat="SI", tickprefix="$")
-    return styled(figure, "Cost against volume")
+    figure.update_yaxes(type="log", title="USD a month", exponentformat="SI", tickprefix="$")
+    return styled(figure, "Cost against volume, levelised")
 
 
 def api_price_at_break_even(plan: Plan) -> go.Figure:
@@ -104,7 +104,7 @@ def tornado_chart(plan: Plan) -> go.Figure:
             customdata=list(zip([usd(end) for end in ends], [f"{value:g}" for value in values], strict=True)),
             hovertemplate="%{y} = %{customdata[1]}: %{customdata[0]} a month<extra></extra>",
         )
-    figure.add_vline(x=mid, line={"color": GREY})
+    figure.add_vline(x=mid, line={"color": GREY, "width": 1}, opacity=0.5, layer="below")
     for name in names:  # above its bar and not beside it: a long name would leave a phone no room for the bars
         figure.add_annotation(
             x=0, xref="paper", xanchor="left", y=name, yshift=16, text=name, showarrow=False, font={"size": 12}

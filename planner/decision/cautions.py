@@ -9,7 +9,6 @@ from planner.units import SECONDS_PER_HOUR
 from pricing.operations import NOT_COUNTED
 
 _SMALL_LOG_S = 7 * 24 * SECONDS_PER_HOUR
-_WEAK_FIT_ERROR_FRAC = 0.5
 _FAR_START_YEARS = 10
 
 
@@ -69,12 +68,6 @@ def _capacity_cautions(plan: Plan) -> Iterator[str]:
             f"The replica was measured on {cores}{cards(host.accelerators)}; how many of it an offered machine "
             "carries is an assumption (replicas per machine)."
         )
-        error = plan.profiles[key].fit.held_out_error_frac
-        if error is not None and error > _WEAK_FIT_ERROR_FRAC:
-            yield (
-                f"The fit behind {key} was off by {error:.0%} on load points that it had not seen, which is too weak "
-                "to plan with: measure again on an idle machine, with more requests per level."
-            )
         fleet = plan.scenario.fleet
         if fleet.scale_by_hour and fleet.boot_s is None and curve.load_time_s is None:
             yield f"Nobody measured how long {key} takes to load: replicas are taken to boot at once; set `boot_s`."

@@ -21,6 +21,7 @@ _SIDES = {
 _WORTH_SAYING_USD_PER_MONTH = 1.0
 _WORTH_SAYING_FRAC = 0.02
 _MOSTLY_EXTRAPOLATED_FRAC = 0.25
+_WEAK_FIT_ERROR_FRAC = 0.5
 
 
 def make_verdict(plan: Plan) -> Verdict:
@@ -33,7 +34,7 @@ def make_verdict(plan: Plan) -> Verdict:
     points = {
         "What it costs": (*_winner(plan), *_several_offers(plan)),
         "From what volume": (*_break_even(plan), *_busy_and_payback(plan)),
-        "How sure": (*_extrapolated(plan), *_risk(plan)),
+        "How sure": (*_extrapolated(plan), *_weak_fits(plan), *_risk(plan)),
         "What would change it": (*_sensitivity(plan), *_next_step(plan), *_flexibility(plan)),
         "What it does not say": tuple(_quality(plan)),
     }
@@ -179,7 +180,8 @@ def _risk(plan: Plan) -> Iterator[str]:
         return
     yield (
         f"With all assumptions drawn at once ({risk.draws:,} draws), self-hosting is cheaper in {percent(cheaper)} of "
-        f"them and the difference runs from {signed(difference.p10)} to {signed(difference.p90)} (P10 to P90)."
+        f"them and self-hosting minus API runs from {signed(difference.p10)} to {signed(difference.p90)} a month "
+        "(P10 to P90)."
     )
     best, api, host = plan.options[0], plan.best_api, plan.best_self_host
     if risk.recommended_cheaper_frac is not None and best not in (api, host) and api is not None:
@@ -270,6 +272,16 @@ def _extrapolated(plan: Plan) -> Iterator[str]:
             f"Take the self-hosted side as a rough guess, because {outside:.0%} of the requests lie outside what was "
             "measured: measure such requests before you decide."
         )
+
+
+def _weak_fits(plan: Plan) -> Iterator[str]:
+    for key in sorted({option.fleet.profile for option in plan.options if option.fleet is not None}):
+        error = plan.profiles[key].fit.held_out_error_frac
+        if error is not None and error > _WEAK_FIT_ERROR_FRAC:
+            yield (
+                f"The fit behind {key} was off by {error:.0%} on load points that it had not seen, which is too weak "
+                "to plan with: measure again on an idle machine, with more requests per level."
+            )
 
 
 def _quality(plan: Plan) -> Iterator[str]:

@@ -13,6 +13,8 @@ from planner.pages.state import change, session, with_assumption
 from planner.scenario.tables import Figure
 
 EDITED = ("low", "mid", "high", "source")
+RATIO = "ratio"
+"""How a table says that a figure has no unit."""
 
 plan = open_plan()
 now = session()
@@ -22,7 +24,7 @@ rows = [
         "low": a.value.low,
         "mid": a.value.mid,
         "high": a.value.high,
-        "unit": a.unit,
+        "unit": RATIO if a.unit == "1" else a.unit,
         "source": a.source,
         "as of": a.as_of,
         "placeholder": a.is_placeholder,
@@ -60,7 +62,8 @@ st.data_editor(
     args=([row["name in the scenario"] for row in rows], rows, key),
     column_config={
         **{name: st.column_config.NumberColumn(format="%.6g", required=True) for name in ("low", "mid", "high")},
-        "source": st.column_config.TextColumn(max_chars=200),
+        "unit": st.column_config.TextColumn(width=150),
+        "source": st.column_config.TextColumn(max_chars=200, width=260),
     },
     alt="Every assumption with low, mid, high, unit, source and date.",
 )

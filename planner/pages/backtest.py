@@ -96,7 +96,11 @@ given = st.file_uploader(
     "output_tokens, cost_usd), or a vLLM server's metrics as text, of the start and the end.",
 )
 if not given:
-    st.info("Upload the usage or cost export of a planned month. It stays in this session.")
+    st.info(
+        "Upload the usage or cost export of a planned month: OpenAI's or Anthropic's, a FOCUS CSV, a CSV with date, "
+        "model, input_tokens, output_tokens and cost_usd, or the text of a vLLM server's /metrics. It stays in this "
+        "session."
+    )
     st.stop()
 try:
     bills = read([(file.name, file.getvalue()) for file in given], plan, chosen)

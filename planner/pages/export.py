@@ -14,9 +14,12 @@ from planner.pages.work import make_with_frontier
 from planner.scenario.toml_file import FILE_NAME, dump_scenario
 
 WHAT = {
+    FILE_NAME: "The question: edit it and plan again",
     "verdict.json": "Every headline number, unrounded, and the words made from them",
     "report.html": "One self-contained page to print, mail and read without a network",
     "costs.csv": "One row per month, option and cost line",
+    "costs_excel.csv": "The same rows for Excel, where a number is written 1.5",
+    "costs_excel_semicolon.csv": "The same rows for Excel, where a number is written 1,5",
     "focus.csv": "The same in the shape of FOCUS, for tools of finance",
     "hourly.csv": "Load and replicas of every hour of the week",
     "latency.csv": "What requests take under every option, and cost against latency under other limits",
@@ -75,8 +78,8 @@ st.download_button(
     icon=":material/folder_zip:",
 )
 for name, content in files.items():
-    about, button = st.columns([3, 1], vertical_alignment="center")
-    about.markdown(f"**{name}**  \n{WHAT.get(name, 'The question: edit it and plan again')} ({len(content):,} bytes)")
+    about, button = st.columns([2, 1], vertical_alignment="center")
+    about.markdown(f"**{name}**  \n{WHAT[name]} ({len(content):,} bytes)")
     button.download_button(
         name,
         data=content,

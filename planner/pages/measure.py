@@ -113,9 +113,9 @@ if live is None:
             horizontal=True,
             help="A synthetic model has random weights in a real shape: its speed is real, its text is noise.",
         )
-        st.selectbox("Synthetic model", MODELS, key="measure_model", help="The shape of a published model.")
+        st.selectbox("Model, for a synthetic one", MODELS, key="measure_model", help="The shape of a published model.")
         st.text_input(
-            "Address of the server",
+            "Address, for a server that is running",
             key="measure_endpoint",
             max_chars=300,
             placeholder="http://127.0.0.1:8000",

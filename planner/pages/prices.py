@@ -223,6 +223,7 @@ if machines:
             {
                 "machine": machine.offer,
                 "kind": kind,
+                "age": BADGES[age_of(as_of, today)[0]],
                 "price, low": belief.value.low,
                 "price, mid": belief.value.mid,
                 "price, high": belief.value.high,
@@ -230,7 +231,6 @@ if machines:
                 "replicas, low": count.low,
                 "replicas, mid": count.mid,
                 "replicas, high": count.high,
-                "age": BADGES[age_of(as_of, today)[0]],
                 "placeholder": belief.is_placeholder,
                 "source": belief.source,
             }
@@ -249,7 +249,10 @@ if machines:
         on_change=take_replicas,
         args=(listed, key),
         column_config={
-            **{f"price, {end}": st.column_config.NumberColumn(format="%.6g") for end in ("low", "mid", "high")},
+            **{
+                f"price, {end}": st.column_config.NumberColumn(format="%.6g", width=85)
+                for end in ("low", "mid", "high")
+            },
             **{
                 f"replicas, {end}": st.column_config.NumberColumn(format="%.6g", min_value=1.0, required=True)
                 for end in ("low", "mid", "high")

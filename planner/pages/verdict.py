@@ -22,8 +22,7 @@ if plan.risk.self_host_cheaper_frac is not None:
     odds.metric("Self-hosting is cheaper", percent(plan.risk.self_host_cheaper_frac))
     odds.caption(f"in this share of {plan.risk.draws:,} draws of all uncertain figures: see Risk.")
 
-for point in plan.verdict.points:
-    st.markdown(f"- **{escape(point.about)}**: {escape(point.says)}")
+st.markdown("\n".join(f"- **{escape(point.about)}**: {escape(point.says)}" for point in plan.verdict.points))
 chart(
     cost_against_volume(plan),
     "cost_against_volume",
@@ -33,5 +32,4 @@ if plan.sensitivity:
     chart(tornado_chart(plan), "tornado", "How far each assumption moves self-hosting minus API, widest at the top.")
 
 st.subheader("What to keep in mind")
-for caution in plan.verdict.cautions:
-    st.markdown(f"- {escape(caution)}")
+st.markdown("\n".join(f"- {escape(caution)}" for caution in plan.verdict.cautions))

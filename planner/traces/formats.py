@@ -61,6 +61,7 @@ _OUTPUT_NAMES = (
     *("output_tokens", "completion_tokens", "generated_tokens", "output_length", "response_tokens"),
     "num_output_tokens",
 )
+_TEXT_NAMES = frozenset({"prompt", "completion", "question", "answer", "response", "conversations", "messages"})
 _SUFFIX_UNIT_S = {"_s": 1.0, "_ms": _MILLISECOND_S, "_ns": 1 / NANOSECONDS_PER_SECOND}
 
 
@@ -92,6 +93,12 @@ def recognise(path: Path, header: Sequence[str], mapping: Mapping[str, str]) -> 
         raise InputError(
             f"{path}:1: no column for {missing} "
             f"among {', '.join(names[:12])}; say which it is, as in --column arrival=ts --column input=prompt_toks"
+            + (
+                f"; texts are counted first: `breakeven workload {path.name} --out counted.csv` writes a log that can "
+                "be planned with"
+                if set(by_key) & _TEXT_NAMES
+                else ""
+            )
         )
     unit = next((u for suffix, u in _SUFFIX_UNIT_S.items() if time.lower().endswith(suffix)), None)
     return Columns(format="generic", time=time, input=prompt, output=output, time_unit_s=unit)

@@ -133,6 +133,16 @@ def test_machines_of_several_offers_that_are_cheaper_are_not_passed_over(plan: P
     assert "together cost" not in make_verdict(plan).paragraph
 
 
+def test_a_fit_that_is_too_weak_is_said_where_the_sureness_is(plan: Plan) -> None:
+    (key,) = plan.profiles
+    fit = dataclasses.replace(plan.profiles[key].fit, held_out_tpot_error_frac=0.83)
+    weak = dataclasses.replace(plan.profiles[key], fit=fit)
+    assert fit.held_out_error_frac == 0.83
+    said = {point.about: point.says for point in make_verdict(dataclasses.replace(plan, profiles={key: weak})).points}
+    assert "was off by 83% on load points" in said["How sure"]
+    assert "was off by" not in plan.verdict.paragraph
+
+
 def test_the_list_says_each_thing_under_its_heading(plan: Plan) -> None:
     says = {point.about: point.says for point in plan.verdict.points}
     assert list(says) == [

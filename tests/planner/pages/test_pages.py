@@ -201,3 +201,5 @@ def test_the_verdict_file_is_the_command_lines(opened: Open, repository: Path) -
     files = app.session_state["files"][1]
     assert json.loads(files["verdict.json"])["headline"] == expected["headline"]
     assert {button.label for button in app.get("download_button")} >= {*files, "scenario.toml"}
+    told = [text.value.partition("  \n")[2].rpartition(" (")[0] for text in app.markdown if " bytes)" in text.value]
+    assert len(set(told)) == len(told) == len(files) + 1  # every file is described, each in its own words

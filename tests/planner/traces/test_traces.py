@@ -199,6 +199,12 @@ def test_one_arrival_left_names_the_first_row_that_was_left_out(tmp_path: Path) 
         read_log(_file(tmp_path, HEADER + "1,10,1\n2,x,1\n"))
 
 
+def test_a_log_of_texts_is_told_how_to_be_counted(tmp_path: Path) -> None:
+    path = _file(tmp_path, "time,prompt,completion\n1,Hello there,Hi\n2,How much?,Two\n")
+    with pytest.raises(InputError, match=f"`breakeven workload {path.name} --out counted.csv`"):
+        read_log(path)
+
+
 def test_unknown_columns_are_named(tmp_path: Path) -> None:
     path = _file(tmp_path, "when,asked,told,note\n1,10,5,a\n2,20,6,b\n")
     with pytest.raises(InputError, match="no column for the time among when, asked, told, note; say which it is"):
