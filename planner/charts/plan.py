@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -105,13 +105,9 @@ def tornado_chart(plan: Plan) -> go.Figure:
             hovertemplate="%{y} = %{customdata[1]}: %{customdata[0]} a month<extra></extra>",
         )
     figure.add_vline(x=mid, line={"color": GREY, "width": 1}, opacity=0.5, layer="below")
-    for name in names:  # above its bar and not beside it: a long name would leave a phone no room for the bars
-        figure.add_annotation(
-            x=0, xref="paper", xanchor="left", y=name, yshift=16, text=name, showarrow=False, font={"size": 12}
-        )
+    names_above(figure, {name: name for name in names})
     figure.update_layout(barmode="overlay", bargap=0.6)
-    figure.update_xaxes(title="USD a month", tickprefix="$", tickangle=0, nticks=5)
-    figure.update_yaxes(showticklabels=False)
+    figure.update_xaxes(title="USD a month", tickformat="$~s", tickangle=0, nticks=5)
     return styled(figure, "What moves the answer: self-hosting minus API", height=130 + 44 * max(len(bars), 3))
 
 
@@ -250,6 +246,15 @@ def _mark(figure: go.Figure, x: float, text: str, y: float) -> None:
 
 def _log_range(low: float, high: float) -> tuple[float, float]:
     return math.log10(low), math.log10(high)
+
+
+def names_above(figure: go.Figure, texts: Mapping[str, str]) -> None:
+    """Write the text of each row of bars above and not beside it: a long name would leave a phone no room for bars."""
+    for row, text in texts.items():
+        figure.add_annotation(
+            x=0, xref="paper", xanchor="left", y=row, yshift=16, text=text, showarrow=False, font={"size": 12}
+        )
+    figure.update_yaxes(showticklabels=False)
 
 
 def short(name: str) -> str:

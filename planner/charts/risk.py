@@ -4,12 +4,13 @@ import plotly.graph_objects as go
 
 from planner.analysis.fan import Band
 from planner.analysis.risk import Knowing
-from planner.charts.plan import COLOURS, GREY, short, styled
+from planner.charts.plan import COLOURS, GREY, names_above, short, styled
 from planner.cost.options import OptionKind
 from planner.decision.plan import Plan
 from planner.decision.wording import label, percent
 
 _LEAST_WORTH_USD_PER_MONTH = 1.0
+_ROOM_FOR_A_LABEL = 0.12
 
 
 def cost_spread(plan: Plan) -> go.Figure:
@@ -19,19 +20,19 @@ def cost_spread(plan: Plan) -> go.Figure:
     for risk in risks:
         spread = risk.usd_per_month
         figure.add_scatter(
-            x=[spread.p10, spread.p90], y=[short(risk.id)] * 2, mode="lines", showlegend=False, hoverinfo="skip",
+            x=[spread.p10, spread.p90], y=[risk.id] * 2, mode="lines", showlegend=False, hoverinfo="skip",
             line={"color": COLOURS[risk.kind], "width": 10}, opacity=0.45,
         )  # fmt: skip
         figure.add_scatter(
-            x=[spread.p50], y=[short(risk.id)], mode="markers", showlegend=False, name=risk.id,
+            x=[spread.p50], y=[risk.id], mode="markers", showlegend=False, name=risk.id,
             marker={"size": 11, "symbol": "line-ns", "line": {"width": 3, "color": COLOURS[risk.kind]}},
             customdata=[[spread.p10, spread.p90]],
-            hovertemplate="median $%{x:,.0f} a month, P10 $%{customdata[0]:,.0f}, P90 $%{customdata[1]:,.0f}"
+            hovertemplate="median %{x:$,.0f} a month, P10 %{customdata[0]:$,.0f}, P90 %{customdata[1]:$,.0f}"
             "<extra>%{fullData.name}</extra>",
         )  # fmt: skip
-    figure.update_xaxes(title="USD a month, levelised (P10 to P90, median)", tickprefix="$", rangemode="tozero")
-    figure.update_yaxes(automargin=True)
-    return styled(figure, "What each option may cost", height=150 + 34 * len(risks))
+    names_above(figure, {risk.id: f"{risk.kind}: {short(risk.id)}" for risk in risks})
+    figure.update_xaxes(title="USD a month, levelised", tickformat="$~s", tickangle=0, nticks=5, rangemode="tozero")
+    return styled(figure, "What each option may cost: P10 to P90, median", height=150 + 44 * len(risks))
 
 
 def worth_saying(plan: Plan) -> list[Knowing]:
@@ -43,18 +44,20 @@ def worth_saying(plan: Plan) -> list[Knowing]:
 def worth_knowing(plan: Plan) -> go.Figure:
     """What knowing one assumption exactly is worth, per month; what is worth less than a dollar is left out."""
     worth = worth_saying(plan)
+    names = [label(known.name) for known in worth]
     figure = go.Figure(
         go.Bar(
-            y=[label(known.name) for known in worth],
+            y=names,
             x=[known.worth_usd_per_month for known in worth],
             orientation="h",
             marker={"color": GREY},
-            hovertemplate="%{y}: $%{x:,.2f} a month<extra></extra>",
+            hovertemplate="%{y}: %{x:$,.2f} a month<extra></extra>",
         )
     )
-    figure.update_xaxes(title="USD a month", tickprefix="$", rangemode="tozero")
-    figure.update_yaxes(automargin=True)
-    return styled(figure, "What a better figure is worth", height=150 + 30 * max(len(worth), 2))
+    names_above(figure, {name: name for name in names})
+    figure.update_layout(bargap=0.7)
+    figure.update_xaxes(title="USD a month", tickformat="$~s", tickangle=0, nticks=5, rangemode="tozero")
+    return styled(figure, "What a better figure is worth", height=150 + 44 * max(len(worth), 2))
 
 
 def cash_fan_chart(plan: Plan) -> go.Figure:
@@ -65,7 +68,7 @@ def cash_fan_chart(plan: Plan) -> go.Figure:
         _add_band(figure, fan.api_usd, COLOURS[OptionKind.API], "solid", f"API: {short(fan.api)}")
         _add_band(figure, fan.host_usd, COLOURS[kinds[fan.host]], "dash", f"{kinds[fan.host]}: {short(fan.host)}")
     figure.update_xaxes(title="month (0: before the first)", rangemode="tozero")
-    figure.update_yaxes(title="USD paid so far, cash", tickprefix="$", rangemode="tozero")
+    figure.update_yaxes(title="USD paid so far, cash", tickformat="$~s", rangemode="tozero")
     return styled(figure, "Cash paid so far: median, P10 to P90")
 
 
@@ -82,8 +85,17 @@ def cash_difference_chart(plan: Plan) -> go.Figure:
             )
     figure.add_hline(y=0.0, line={"color": GREY, "width": 1})
     figure.update_xaxes(title="month (0: before the first)", rangemode="tozero")
-    figure.update_yaxes(title="USD, above 0 the API has cost less", tickprefix="$")
-    return styled(figure, "Self-hosting minus API, cash paid so far", height=360)
+    for text, side in (("the API has cost less", "top"), ("self-hosting has cost less", "bottom")):
+        figure.add_annotation(
+            x=0.01, xref="paper", xanchor="left", y=float(side == "top"), yref="paper", yanchor=side, text=text,
+            showarrow=False, font={"size": 12},
+        )  # fmt: skip
+    if fan is not None:
+        lowest, highest = min(0.0, *fan.difference_usd.p10), max(0.0, *fan.difference_usd.p90)
+        room = _ROOM_FOR_A_LABEL * (highest - lowest)
+        figure.update_yaxes(range=[lowest - room, highest + room])
+    figure.update_yaxes(title="USD paid so far, cash", tickformat="$~s")
+    return styled(figure, "Self-hosting minus API: median, P10 to P90", height=360)
 
 
 def _add_band(figure: go.Figure, band: Band, colour: str, dash: str, name: str) -> None:
@@ -98,7 +110,7 @@ def _add_band(figure: go.Figure, band: Band, colour: str, dash: str, name: str) 
     figure.add_scatter(
         x=months, y=band.p50, mode="lines", line={"color": colour, "width": 3, "dash": dash}, name=name,
         legendgroup=name, customdata=list(zip(band.p10, band.p90, strict=True)),
-        hovertemplate="month %{x}: median $%{y:,.0f}, P10 $%{customdata[0]:,.0f}, P90 $%{customdata[1]:,.0f}"
+        hovertemplate="month %{x}: median %{y:$,.0f}, P10 %{customdata[0]:$,.0f}, P90 %{customdata[1]:$,.0f}"
         "<extra>%{fullData.name}</extra>",
     )  # fmt: skip
 

@@ -64,7 +64,7 @@ table(
     ),
 )
 if risk.fan is not None:
-    st.subheader("How the money runs away or comes back")
+    st.subheader("What will have been paid, month by month")
     st.caption(
         escape(
             "Cash in nominal USD, added up month by month over the same draws; month 0 is paid before the first month. "
