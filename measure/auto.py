@@ -12,7 +12,8 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from measure.records import LevelSpec, Plan, PlannedLevel, Shape, SkippedLevel
+from measure.records import LevelSpec, SkippedLevel
+from measure.run_info import Plan, PlannedLevel, Shape
 from measure.sweep import LADDER_SHAPE, FinishedLevel, expected_request_s, ladder_points, predict_request_s
 from planner.profile import LevelSummary
 

@@ -17,7 +17,8 @@ from measure.client import LoadClient
 from measure.endpoint import Api, Dialect, Endpoint, build_template
 from measure.exchange import Exchange
 from measure.prompts import NonceSource, random_words, send_one
-from measure.records import Capabilities, Outcome
+from measure.records import Outcome
+from measure.run_info import Capabilities
 from measure.tokens import find_tokenize_path
 from measure.web import try_asking
 from planner.errors import EngineError

@@ -16,9 +16,9 @@ from measure.endpoint import Api, parse_endpoint
 from measure.probe import USUAL_PORTS, local_servers
 from measure.profile_commands import show_profile
 from measure.quant import Quant
-from measure.records import PlannedReplay, TargetInfo
 from measure.replay import read_replay
 from measure.report import ConsoleProgress
+from measure.run_info import PlannedReplay, TargetInfo
 from measure.rundir import pack_run
 from measure.session import resume_measurement, run_measurement
 from measure.sweep import grid_plan

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from measure.commands import synthetic_model
-from measure.records import TargetInfo
 from measure.report import ConsoleProgress, print_profile
+from measure.run_info import TargetInfo
 from measure.rundir import RUN_FILE
 from measure.session import run_measurement
 from measure.sweep import quick_plan

@@ -6,7 +6,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from measure.records import LevelRecord, Sensors, Session, TelemetrySample
+from measure.records import LevelRecord
+from measure.run_info import Session
+from measure.samples import Sensors, TelemetrySample
 from planner.profile import LevelSummary, Power, WindowEnergy
 from planner.units import NANOSECONDS_PER_SECOND
 

@@ -18,7 +18,7 @@ from measure.endpoint import Endpoint
 from measure.gpu import GpuReader
 from measure.host import usable_cores
 from measure.modelfile import ModelFile, read_model_file
-from measure.records import EngineFacts
+from measure.run_info import EngineFacts
 from planner.errors import EngineError
 
 LOOPBACK = "127.0.0.1"

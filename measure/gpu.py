@@ -6,7 +6,7 @@ from typing import Any
 import psutil
 import pynvml
 
-from measure.records import GpuSample
+from measure.samples import GpuSample
 from planner.units import BYTES_PER_GIB, MILLIWATTS_PER_WATT
 
 _MILLIJOULES_PER_JOULE = 1e3

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 
 from measure.gpu import GpuReader
-from measure.records import HostFacts
+from measure.run_info import HostFacts
 from planner.units import BYTES_PER_GIB
 
 

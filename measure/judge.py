@@ -9,7 +9,9 @@ import numpy as np
 from measure.auto import AGAIN, CI_TARGET_FRAC
 from measure.endpoint import parse_endpoint
 from measure.gpu import POWER_CAP
-from measure.records import ClientBias, LevelRecord, RunInfo, Sensors, Session, TargetInfo, TelemetrySample
+from measure.records import LevelRecord
+from measure.run_info import ClientBias, RunInfo, Session, TargetInfo
+from measure.samples import Sensors, TelemetrySample
 from measure.sweep import LADDER_SHAPE, QUICK_PLAN
 from planner.profile import LevelSummary
 from planner.units import MILLISECONDS_PER_SECOND, NANOSECONDS_PER_SECOND

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from measure.modelfile import ModelFile
-from measure.records import MemoryReading, Sensors, Session, TelemetrySample
+from measure.run_info import MemoryReading, Session
+from measure.samples import Sensors, TelemetrySample
 from planner.profile import Memory
 from planner.units import BYTES_PER_GIB
 

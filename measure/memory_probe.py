@@ -9,7 +9,7 @@ from measure.gpu import GpuReader
 from measure.memory import MIN_READINGS, contexts_to_probe
 from measure.modelfile import read_model_file
 from measure.progress import Progress
-from measure.records import EngineFacts, MemoryReading, TargetInfo
+from measure.run_info import EngineFacts, MemoryReading, TargetInfo
 from measure.rundir import RunDirectory
 from planner.units import BYTES_PER_KIB
 

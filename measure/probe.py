@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 
 from measure.endpoint import API_KEY_VARIABLE, Endpoint
-from measure.records import EngineFacts
+from measure.run_info import EngineFacts
 from measure.synthetic import LABEL
 from measure.web import Answer, ask, try_asking
 from planner.errors import EngineError, InputError

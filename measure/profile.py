@@ -16,7 +16,9 @@ from measure.judge import (
     uncertain_note,
 )
 from measure.memory import memory_of_run
-from measure.records import EngineFacts, LevelRecord, RequestRecord, RunInfo, Sensors, TelemetrySample
+from measure.records import LevelRecord, RequestRecord
+from measure.run_info import EngineFacts, RunInfo
+from measure.samples import Sensors, TelemetrySample
 from measure.summary import NO_REQUEST_ENDED, cache_notes, recount_notes, recounted, summarise_level
 from measure.sweep import WARM_UP_SHAPE
 from planner.errors import InputError

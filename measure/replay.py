@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from measure.endpoint import NONCE_DIGITS, Dialect, Endpoint, build_template
 from measure.prompts import NonceSource, random_words
-from measure.records import LevelSpec, PlannedReplay, PromptFit
+from measure.records import LevelSpec, PromptFit
+from measure.run_info import PlannedReplay
 from planner.errors import InputError
 from planner.traces.request_log import read_log
 from planner.workload import Workload

@@ -15,15 +15,9 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from measure.records import (
-    SCHEMA_VERSION,
-    LevelRecord,
-    RequestRecord,
-    RunInfo,
-    Sensors,
-    Session,
-    TelemetrySample,
-)
+from measure.records import LevelRecord, RequestRecord
+from measure.run_info import SCHEMA_VERSION, RunInfo, Session
+from measure.samples import Sensors, TelemetrySample
 from planner.errors import InputError
 
 RUN_FILE = "run.json"

@@ -11,7 +11,8 @@ from measure.client import LoadClient, quiet_collector
 from measure.endpoint import Api, Dialect, Endpoint
 from measure.load import LevelHooks, LevelRun
 from measure.prompts import NonceSource, build_prompts
-from measure.records import ClientBias, LevelSpec, PromptFit, RequestRecord
+from measure.records import LevelSpec, PromptFit, RequestRecord
+from measure.run_info import ClientBias
 from measure.summary import summarise_level
 from measure.web import ask
 

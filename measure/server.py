@@ -17,7 +17,7 @@ from measure.launch import launched_server
 from measure.memory_probe import first_reading
 from measure.probe import probe_server
 from measure.progress import Progress
-from measure.records import EngineFacts, MemoryReading, TargetInfo
+from measure.run_info import EngineFacts, MemoryReading, TargetInfo
 from measure.tokens import TokenCounter
 
 

@@ -12,9 +12,9 @@ from measure.host import host_facts
 from measure.memory_probe import probe_session
 from measure.profile import build_profile
 from measure.progress import Progress
-from measure.records import SCHEMA_VERSION, Plan, RunInfo, Session, TargetInfo
+from measure.run_info import SCHEMA_VERSION, Plan, RunInfo, Session, TargetInfo
 from measure.rundir import RunDirectory
-from measure.runner import SweepRunner
+from measure.runner import run_sweep
 from measure.server import running_server
 from measure.telemetry import telemetry
 from planner.errors import EngineError, InputError
@@ -85,8 +85,7 @@ def _measure(run: RunDirectory, info: RunInfo, progress: Progress) -> Profile:
                 run.request_writer() as writer,
                 asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
             ):
-                sweep = SweepRunner(run=run, session=session, server=server, writer=writer, progress=progress)
-                runner.run(sweep.run(started_s))
+                runner.run(run_sweep(run, session, server, writer, progress, started_s))
         if info.target.kind == "gguf":
             probe_session(run, progress)
     except EngineError as error:

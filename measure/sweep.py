@@ -8,7 +8,8 @@ import numpy as np
 from scipy.optimize import nnls
 
 from measure.arrivals import Arrivals
-from measure.records import LevelSpec, Plan, PlannedLevel, PlannedRate, Shape
+from measure.records import LevelSpec
+from measure.run_info import Plan, PlannedLevel, PlannedRate, Shape
 from planner.profile import LevelSummary
 
 QUICK_PLAN = "quick"

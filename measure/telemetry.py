@@ -19,8 +19,8 @@ import psutil
 
 from measure.embedded import end_with_parent
 from measure.gpu import GpuReader
-from measure.records import Sensors, TelemetrySample
 from measure.rundir import cut_half_line
+from measure.samples import Sensors, TelemetrySample
 from planner.units import BYTES_PER_GIB
 
 INTERVAL_S = 0.5

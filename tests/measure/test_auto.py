@@ -10,7 +10,8 @@ from measure.architectures import find_architecture
 from measure.auto import LOADS, auto_plan, capacity_per_s, choose_shapes, ladder_rungs, next_level
 from measure.progress import LevelProgress
 from measure.quant import Quant
-from measure.records import LevelSpec, SkippedLevel, TargetInfo
+from measure.records import LevelSpec, SkippedLevel
+from measure.run_info import TargetInfo
 from measure.rundir import RunDirectory
 from measure.session import resume_measurement, run_measurement
 from measure.sweep import LADDER_SHAPE, FinishedLevel

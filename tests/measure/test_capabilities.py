@@ -11,7 +11,8 @@ import uvloop
 
 from measure.capabilities import probe_capabilities
 from measure.endpoint import Api, Dialect, Endpoint
-from measure.records import Capabilities, TokenSource
+from measure.records import TokenSource
+from measure.run_info import Capabilities
 from measure.tokens import TokenCounter, find_tokenize_path
 from planner.errors import EngineError
 from tests.measure.mock_server import MockServer, Reply

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from measure.progress import LevelProgress
-from measure.records import Outcome, Plan, PlannedLevel, RequestRecord, Shape, TargetInfo
+from measure.records import Outcome, RequestRecord
+from measure.run_info import Plan, PlannedLevel, Shape, TargetInfo
 from measure.rundir import RunDirectory
 from measure.session import run_measurement
 from planner.errors import EngineError

@@ -6,7 +6,7 @@ import pytest
 
 from measure.energy import energy_notes, energy_of_level, mean_power_w, window_energy
 from measure.gpu import other_processes, throttle_reasons
-from measure.records import GpuSample, TelemetrySample
+from measure.samples import GpuSample, TelemetrySample
 from measure.summary import summarise_level
 from tests.measure.build import level, request
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from measure.judge import judge_levels, telemetry_note
-from measure.records import GpuSample, TelemetrySample
+from measure.samples import GpuSample, TelemetrySample
 from measure.summary import summarise_level
 from tests.measure.build import level, request
 from tests.measure.test_judge import INFO, SENSORS, sample

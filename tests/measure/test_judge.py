@@ -7,18 +7,9 @@ import pytest
 import uvloop
 
 from measure.judge import bias_note, drift_note, is_contention, judge_level, judge_levels, uncertain_note
-from measure.records import (
-    SCHEMA_VERSION,
-    ClientBias,
-    EngineFacts,
-    HostFacts,
-    LevelRecord,
-    RunInfo,
-    Sensors,
-    Session,
-    TargetInfo,
-    TelemetrySample,
-)
+from measure.records import LevelRecord
+from measure.run_info import SCHEMA_VERSION, ClientBias, EngineFacts, HostFacts, RunInfo, Session, TargetInfo
+from measure.samples import Sensors, TelemetrySample
 from measure.selftest import measure_client_bias
 from measure.summary import summarise_level
 from measure.sweep import grid_plan, quick_plan

@@ -11,7 +11,7 @@ from measure.memory import MemoryParts, contexts_to_probe, explain_memory
 from measure.memory_probe import probe_contexts, read_memory
 from measure.modelfile import read_model_file
 from measure.quant import Quant
-from measure.records import MemoryReading
+from measure.run_info import MemoryReading
 from measure.synthetic import write_synthetic_gguf
 
 

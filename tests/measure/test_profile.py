@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from measure.profile import build_profile
-from measure.records import LevelRecord, RequestRecord, RunInfo
+from measure.records import LevelRecord, RequestRecord
+from measure.run_info import RunInfo
 from measure.sweep import quick_plan
 from planner.errors import InputError
 from tests.measure.build import level, request

@@ -13,8 +13,9 @@ from measure.architectures import find_architecture
 from measure.endpoint import Api, Dialect, Endpoint
 from measure.prompts import NonceSource
 from measure.quant import Quant
-from measure.records import Outcome, PlannedRate, PlannedReplay, PromptFit, Shape
+from measure.records import Outcome, PromptFit
 from measure.replay import cut_replay, read_replay, replay_notes, replay_payloads, replay_spec
+from measure.run_info import PlannedRate, PlannedReplay, Shape
 from measure.rundir import RunDirectory
 from measure.session import run_measurement
 from measure.summary import summarise_level

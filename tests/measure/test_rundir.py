@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from measure.records import SCHEMA_VERSION, RunInfo, TargetInfo
+from measure.run_info import SCHEMA_VERSION, RunInfo, TargetInfo
 from measure.rundir import REQUESTS_FILE, LineWriter, RunDirectory, pack_run
 from measure.sweep import quick_plan
 from planner.errors import InputError

@@ -12,7 +12,8 @@ from measure.architectures import find_architecture
 from measure.engine import EngineOptions, embedded_engine
 from measure.progress import LevelProgress
 from measure.quant import Quant
-from measure.records import Capabilities, Plan, PlannedLevel, Shape, TargetInfo, TokenSource
+from measure.records import TokenSource
+from measure.run_info import Capabilities, Plan, PlannedLevel, Shape, TargetInfo
 from measure.rundir import RunDirectory
 from measure.server import running_server
 from measure.session import run_measurement

@@ -15,7 +15,7 @@ from measure.architectures import find_architecture
 from measure.engine import EngineOptions, RunningEngine, embedded_engine
 from measure.progress import LevelProgress
 from measure.quant import Quant
-from measure.records import Plan, PlannedLevel, Shape, TargetInfo
+from measure.run_info import Plan, PlannedLevel, Shape, TargetInfo
 from measure.rundir import RunDirectory
 from measure.session import resume_measurement, run_measurement, write_profile
 from measure.sweep import QUICK_PLAN

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from measure.records import PlannedLevel, Shape
+from measure.run_info import PlannedLevel, Shape
 from measure.sweep import (
     LadderPoint,
     crowd_request_s,
