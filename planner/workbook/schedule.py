@@ -1,6 +1,6 @@
 """The schedule of the workbook: every cost line of every option as a formula over the months.
 
-The formulas are those of `planner.cost` in a spreadsheet's words; the value that each cell
+The formulas are those of `planner.cost.ledger` in a spreadsheet's words; the value that each cell
 carries is the engine's. What was simulated is looked up in a table, what the planner chose is a yellow quantity.
 """
 
