@@ -1,8 +1,10 @@
 """The one-page report: a self-contained HTML file that can be printed, mailed and read without a network."""
 
+import re
+
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from planner.charts.latency import cost_against_tpot, cost_against_ttft
@@ -30,6 +32,15 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_COMMAND = re.compile("`([^`]+)`")
+
+
+def _commands(text: str) -> Markup:
+    """Text for HTML, with what stands between backticks as code."""
+    return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(text))))
+
+
+_ENVIRONMENT.filters["commands"] = _commands
 
 
 def render_report(plan: Plan) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import math
+import re
 from pathlib import Path
 
 import markupsafe
@@ -152,7 +153,9 @@ def test_the_report_stands_alone(plan: Plan) -> None:
     assert report.count("plotly.js v") == 1
     assert plan.verdict.headline in report
     for point in plan.verdict.points:
-        assert f"<dt>{point.about}</dt><dd>{markupsafe.escape(point.says)}</dd>" in report
+        said = re.sub("`(.+?)`", r"<code>\1</code>", str(markupsafe.escape(point.says)))
+        assert f"<dt>{point.about}</dt><dd>{said}</dd>" in report
+    assert "<code>breakeven measure --gguf YOUR_MODEL.gguf</code>" in report
 
 
 def test_numbers_are_finite_and_keys_sorted(plan: Plan) -> None:
