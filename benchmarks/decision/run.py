@@ -7,6 +7,7 @@ from pathlib import Path
 from planner.analysis.risk import draw_worlds
 from planner.cost.ledger import levelised_cost_usd_per_month
 from planner.decision.decide import make_plan, size_fleets
+from planner.decision.frontier import with_frontier
 from planner.scenario.load import load_inputs
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -21,6 +22,8 @@ def main() -> None:
         sized = time.perf_counter()
         plan = make_plan(inputs, curves)
         made = time.perf_counter()
+        with_frontier(plan, inputs, curves)
+        tried = time.perf_counter()
         options = (plan.modelled * OPTIONS)[:OPTIONS]
         frame = dataclasses.replace(plan.frame, horizon_months=MONTHS)
         begun = time.perf_counter()
@@ -30,7 +33,8 @@ def main() -> None:
         drawn = time.perf_counter()
         print(
             f"{name}: {DRAWS:,} draws x {MONTHS} months x {OPTIONS} options {drawn - begun:.2f} s; "
-            f"make_plan {made - sized:.2f} s; size_fleets {sized - started:.2f} s"
+            f"make_plan {made - sized:.2f} s; size_fleets {sized - started:.2f} s; "
+            f"with_frontier {tried - made:.2f} s"
         )
 
 

@@ -1,6 +1,7 @@
 """Figures of cost against latency."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -84,9 +85,27 @@ def _figure(
             x=1.0, xref="paper", xanchor="right", y=1.06, yref="paper", showarrow=False, font={"size": 12},
             text=f"dotted: limit {limit_s:g} s for {share} of the requests",
         )  # fmt: skip
-    figure.update_xaxes(type="log", title=f"{metric}, 95th percentile, s")
+    figure.update_xaxes(type="log", title=f"{metric}, 95th percentile, s", **_ticks([_p95(of(p)) for p in points]))
     figure.update_yaxes(type="log", title="USD per month, levelised", exponentformat="SI", tickprefix="$")
     return styled(figure, f"Cost against latency ({metric})", height=440)
+
+
+def _ticks(values: Sequence[float]) -> dict[str, Any]:
+    """Marks at 1, 2 and 5 of every decade, at more digits where that gives fewer than three; few enough for a phone."""
+    known = [value for value in values if value > 0]
+    if not known:
+        return {}
+    low, high = min(known), max(known)
+    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
+    for digits in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), tuple(d / 10 for d in range(10, 100, 2))):
+        marks = [round(digit * 10.0**decade, 12) for decade in decades for digit in digits]
+        within = [mark for mark in marks if low * 0.9 <= mark <= high * 1.1]
+        if len(within) >= 3:
+            break
+    return {
+        "tickvals": within[:: len(within) // 8 + 1],
+        "ticktext": [f"{m:g}" for m in within[:: len(within) // 8 + 1]],
+    }
 
 
 def _p95(latency_s: Percentiles | None) -> float:

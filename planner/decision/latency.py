@@ -103,12 +103,12 @@ def api_latency(model: str, inputs: PlanInputs) -> Latency:
             e2e_s=stated.e2e_s,
             unserved_frac=None,
             basis=f"stated in the scenario: {stated.source} ({stated.as_of.isoformat()})",
-            missing=f'[latency."{model}"] does not state {", ".join(lacking)}' if lacking else "",
+            missing=f"the scenario does not state {', '.join(lacking)}" if lacking else "",
         )
     first = inputs.scenario.slo.api_ttft_s
     if first is None:
         return _unknown(
-            "not stated", f'nobody stated what {model} takes: measure it and write [latency."{model}"] in the scenario'
+            "not stated", 'nobody stated what it takes: measure it and write [latency."MODEL"] in the scenario'
         )
     return Latency(
         ttft_s=Percentiles(p50=first, p95=first, p99=first),
@@ -116,7 +116,7 @@ def api_latency(model: str, inputs: PlanInputs) -> Latency:
         e2e_s=None,
         unserved_frac=None,
         basis="[slo] api_ttft_s, one figure for every API and request",
-        missing=f'only the time to the first token is stated; [latency."{model}"] takes the rest',
+        missing='only the time to the first token is stated; [latency."MODEL"] takes the rest',
     )
 
 

@@ -5,11 +5,11 @@ import streamlit as st
 from planner.charts.break_even import price_surface
 from planner.charts.plan import api_price_at_break_even, cost_against_volume, cost_by_category, cumulative_cash
 from planner.cost.options import OptionKind
-from planner.decision.wording import percent, volume
+from planner.decision.wording import percent, usd, volume
 from planner.pages.frame import open_plan
 from planner.pages.latency import draw_latency
 from planner.pages.scenarios import draw_scenarios
-from planner.pages.show import chart, escape, table
+from planner.pages.show import chart, escape, on_a_phone, table
 
 plan = open_plan()
 
@@ -17,18 +17,29 @@ st.header("Compare")
 st.caption(
     "All costs in USD, nominal. Levelised: the constant monthly payment with the same present value as the cash."
 )
+on_a_phone(
+    [
+        {
+            "option": f"{option.id} ({option.kind})",
+            "a month": usd(option.levelised_usd_per_month),
+            "TTFT p95": f"{option.latency.ttft_s.p95:.3g} s" if option.latency.ttft_s else "not known",
+        }
+        for option in plan.options
+    ],
+    "options",
+)
 table(
     [
         {
             "option": option.id,
             "kind": option.kind.value,
             "levelised [USD/month]": option.levelised_usd_per_month,
+            "TTFT p95 [s]": option.latency.ttft_s.p95 if option.latency.ttft_s else None,
+            "TPOT p95 [s]": option.latency.tpot_s.p95 if option.latency.tpot_s else None,
+            "USD per million tokens": option.usd_per_mtok,
             "cash over the horizon [USD]": option.cash_total_usd,
             "P&L over the horizon [USD]": option.pnl_total_usd,
             "NPV of the cost [USD]": option.npv_usd,
-            "USD per million tokens": option.usd_per_mtok,
-            "TTFT p95 [s]": option.latency.ttft_s.p95 if option.latency.ttft_s else None,
-            "TPOT p95 [s]": option.latency.tpot_s.p95 if option.latency.tpot_s else None,
             "machines at the peak": option.fleet.peak_machines if option.fleet else None,
             "utilisation [frac]": option.fleet.week.utilisation_frac if option.fleet else None,
         }
@@ -112,6 +123,27 @@ if plan.matrix:
     st.caption(
         "0 is worst, 1 is best, empty is not known. The score is the mean under your weights ([weights] in the "
         "scenario file); without weights, or with a weighted criterion unknown, there is none."
+    )
+    on_a_phone(
+        [
+            {
+                "option": row.option,
+                "a month": usd(row.usd_per_month),
+                "score": "none" if row.score is None else f"{row.score:.2f}",
+            }
+            if plan.scenario.weights
+            else {
+                "option": row.option,
+                "a month": usd(row.usd_per_month),
+                **{
+                    cell.criterion: "?" if cell.score is None else f"{cell.score:.2f}"
+                    for cell in row.cells
+                    if cell.criterion == "availability"
+                },
+            }
+            for row in plan.matrix
+        ],
+        "matrix",
     )
     table(
         [

@@ -36,11 +36,14 @@ def draw_latency(plan: Plan) -> None:
         )
     else:
         st.info("No option's latency is known, so there is nothing to draw; why stands below.")
-    unknown = [option for option in plan.options if option.latency.missing]
+    unknown: dict[str, list[str]] = {}
+    for option in plan.options:
+        if option.latency.missing:
+            unknown.setdefault(option.latency.missing, []).append(option.id)
     if unknown:
-        with st.expander(f"What is not known of {len(unknown)} option{'s' if len(unknown) != 1 else ''}"):
-            for option in unknown:
-                st.markdown(f"- {escape(f'{option.id}: {option.latency.missing}.')}")
+        with st.expander("What is not known, and why", expanded=not drawn):
+            for missing, ids in unknown.items():
+                st.markdown(f"- {escape(f'{', '.join(ids)}: {missing}.')}")
 
 
 def _frontier_of(plan: Plan) -> Plan | None:

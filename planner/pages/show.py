@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 _MARKDOWN = re.compile(r"[\\*_{}\[\]<>#$~|:&]")
+_PHONE_PX = 640
 _CHART = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
 
 
@@ -37,3 +38,21 @@ def table(
     }
     config |= {name: st.column_config.LinkColumn() for name in links}
     st.dataframe(rows, hide_index=True, height="content", column_config=config, alt=says)
+
+
+def on_a_phone(rows: Sequence[dict[str, str]], key: str) -> None:
+    """Draw a few columns as text that wraps, on narrow screens only; the whole table comes below it.
+
+    Streamlit does not know how wide a screen is, so the style sheet decides which of them sees it.
+    """
+    names = list(rows[0]) if rows else []
+    lines = [names, ["---"] * len(names), *([escape(row[name]) for name in names] for row in rows)]
+    box = f"narrow_{key}"
+    st.html(
+        f"<style>.st-key-{box} {{display: none}} @media (max-width: {_PHONE_PX}px) {{.st-key-{box} {{display: flex}} "
+        f".st-key-{box} td:first-child {{overflow-wrap: anywhere}} "
+        f".st-key-{box} :is(th, td):not(:first-child) {{white-space: nowrap}}}}</style>"
+    )
+    with st.container(key=box):
+        st.markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        st.caption("All columns: the table below scrolls sideways.")

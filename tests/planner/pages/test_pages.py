@@ -115,7 +115,7 @@ def test_cost_against_latency_is_simulated_in_the_background_and_is_the_command_
     for option in expected["options"]:
         ttft = option["latency"]["ttft_s"]
         assert shown[option["id"]] == ttft["p95"] if ttft else math.isnan(shown[option["id"]])
-    assert "nobody stated what groq" in "\n".join(text.value for text in app.markdown).replace("\\", "")
+    assert "nobody stated what it takes" in "\n".join(text.value for text in app.markdown).replace("\\", "")
 
 
 LIMITS: dict[str, tuple[str, tuple[Any, ...]]] = {
