@@ -43,7 +43,8 @@ def draw_latency(plan: Plan) -> None:
     if unknown:
         with st.expander("What is not known, and why", expanded=not drawn):
             for missing, ids in unknown.items():
-                st.markdown(f"- {escape(f'{', '.join(ids)}: {missing}.')}")
+                said = escape(f"{', '.join(ids)}: {missing}.")
+                st.markdown(f"- {said}")
 
 
 def _frontier_of(plan: Plan) -> Plan | None:
