@@ -4,8 +4,9 @@ import dataclasses
 import time
 from pathlib import Path
 
+from planner.analysis.fan import cash_fan
 from planner.analysis.risk import draw_worlds
-from planner.cost.ledger import levelised_cost_usd_per_month
+from planner.cost.ledger import cash_by_month_usd, levelised_cost_usd_per_month
 from planner.decision.decide import make_plan, size_fleets
 from planner.decision.frontier import with_frontier
 from planner.scenario.load import load_inputs
@@ -31,10 +32,14 @@ def main() -> None:
         for option in options:
             levelised_cost_usd_per_month(option, frame, worlds)
         drawn = time.perf_counter()
+        sides = [cash_by_month_usd(option, frame, worlds) for option in options[:2]]
+        costed = time.perf_counter()
+        cash_fan("one", "other", *sides)
+        fanned = time.perf_counter()
         print(
             f"{name}: {DRAWS:,} draws x {MONTHS} months x {OPTIONS} options {drawn - begun:.2f} s; "
             f"make_plan {made - sized:.2f} s; size_fleets {sized - started:.2f} s; "
-            f"with_frontier {tried - made:.2f} s"
+            f"with_frontier {tried - made:.2f} s; fan of cash {fanned - costed:.3f} s"
         )
 
 

@@ -93,11 +93,11 @@ def staircase(curve: CapacityCurve, week: CapacityPlan) -> go.Figure:
         y=fullest_per_s,
         line={"color": GREY, "dash": "dot"},
         annotation={"text": f"fullest hour {fullest_per_s:.3g}/s", "font": {"size": 12}},
-        annotation_position="top left",
+        annotation_position="bottom right",
     )
     figure.update_xaxes(title="replicas", rangemode="tozero")
     figure.update_yaxes(title="requests/s within the SLO", rangemode="tozero")
-    return styled(figure, "What a number of replicas carries", height=340)
+    return styled(figure, "Highest rate that holds the service level", height=340)
 
 
 def _clock(hour: HourPlan) -> str:

@@ -69,7 +69,7 @@ def cash_fan_chart(plan: Plan) -> go.Figure:
         _add_band(figure, fan.host_usd, COLOURS[kinds[fan.host]], "dash", f"{kinds[fan.host]}: {short(fan.host)}")
     figure.update_xaxes(title="month (0: before the first)", rangemode="tozero")
     figure.update_yaxes(title="USD paid so far, cash", tickformat="$~s", rangemode="tozero")
-    return styled(figure, "Cash paid so far: median, P10 to P90")
+    return styled(figure, "Cash paid so far, P10 to P90")
 
 
 def cash_difference_chart(plan: Plan) -> go.Figure:
@@ -95,7 +95,7 @@ def cash_difference_chart(plan: Plan) -> go.Figure:
         room = _ROOM_FOR_A_LABEL * (highest - lowest)
         figure.update_yaxes(range=[lowest - room, highest + room])
     figure.update_yaxes(title="USD paid so far, cash", tickformat="$~s")
-    return styled(figure, "Self-hosting minus API: median, P10 to P90", height=360)
+    return styled(figure, "Self-hosting minus API, P10 to P90", height=360)
 
 
 def _add_band(figure: go.Figure, band: Band, colour: str, dash: str, name: str) -> None:
