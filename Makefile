@@ -55,5 +55,5 @@ $(FOCUS)/installed:
 	touch $@
 
 focus-check: install $(FOCUS)/installed
-	$(BIN)/breakeven plan examples --out runs/focus-check
+	$(BIN)/breakeven plan examples --out runs/focus-check --no-pdf
 	$(FOCUS)/bin/python benchmarks/focus/check.py runs/focus-check/focus.csv

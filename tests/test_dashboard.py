@@ -62,7 +62,7 @@ def dashboard(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(scope="module")
 def verdict(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    plan = ["plan", str(repository / "examples"), "--out", str(tmp_path_factory.mktemp("plan")), "--json"]
+    plan = ["plan", str(repository / "examples"), "--out", str(tmp_path_factory.mktemp("plan")), "--json", "--no-pdf"]
     command = [sys.executable, "-m", "measure.cli", *plan]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=repository)
     return json.loads(done.stdout)  # type: ignore[no-any-return]
@@ -264,7 +264,7 @@ def test_the_whole_way_from_a_log_to_the_files_and_a_second_browser(
     (case / "scenario.toml").write_bytes(files.pop("scenario.toml"))
     for given in (log, profile):
         (case / given.name).write_bytes(given.read_bytes())
-    command = [sys.executable, "-m", "measure.cli", "plan", str(case), "--json"]
+    command = [sys.executable, "-m", "measure.cli", "plan", str(case), "--json", "--no-pdf"]
     done = subprocess.run(command, capture_output=True, check=True, cwd=repository)
     assert json.loads(done.stdout)["headline"] == headline
     assert set(files) == {file.name for file in (case / "plan").iterdir()}

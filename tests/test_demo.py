@@ -52,7 +52,7 @@ def test_planning_the_same_directory_again_gives_the_same_bytes(
     demo: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     run, verdict = demo
-    command = [sys.executable, "-m", "measure.cli", "plan", str(run), "--out", str(tmp_path), "--json"]
+    command = [sys.executable, "-m", "measure.cli", "plan", str(run), "--out", str(tmp_path), "--json", "--no-pdf"]
     again = subprocess.run(command, check=True, capture_output=True, text=True)
     assert json.loads(again.stdout) == verdict
     first = {file.name: file.read_bytes() for file in (run / "plan").iterdir()}

@@ -16,7 +16,7 @@ from planner.decision.plan import Plan
 from planner.decision.wording import describe, figure_text, usd
 from planner.errors import InputError
 from planner.export.directory import REPORT_FILE, VERDICT_FILE, verdict_document, write_plan
-from planner.export.report_pdf import print_pdf
+from planner.export.report_pdf import chromium, print_pdf
 from planner.scenario.load import load_inputs
 from planner.scenario.toml_file import scenario_file
 
@@ -36,7 +36,10 @@ def plan(
     explain: Annotated[
         str | None, typer.Option(help="Unfold the cost of one option, named by a part of its id, to lines and sources.")
     ] = None,
-    pdf: Annotated[bool, typer.Option("--pdf", help="Also print the report to report.pdf, with Chromium.")] = False,
+    pdf: Annotated[
+        bool | None,
+        typer.Option("--pdf/--no-pdf", help="Print report.pdf with Chromium. Default: where it is installed."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print verdict.json to stdout.")] = False,
 ) -> None:
     """Compare API, rent and ownership for a scenario and write report.html, plan.xlsx and CSV files.
@@ -47,9 +50,7 @@ def plan(
     unfolded = explained(made, explain) if explain is not None else None
     directory = out_directory or scenario_file(scenario).parent / PLAN_DIRECTORY
     refuse_another_plan(made, directory)
-    write_plan(made, directory)
-    if pdf:
-        log.print(print_pdf(directory / REPORT_FILE)[1], markup=False)
+    write_plan(made, directory, _printed if pdf or (pdf is None and chromium()) else None)
     if as_json:
         emit_json(verdict_document(made))
     elif unfolded is not None:
@@ -57,6 +58,12 @@ def plan(
     else:
         show_plan(made)
     log.print(f"report: {directory / REPORT_FILE}", markup=False)
+
+
+def _printed(report: bytes) -> bytes | None:
+    printed, said = print_pdf(report)
+    log.print(said, markup=False)
+    return printed
 
 
 def refuse_another_plan(made: Plan, directory: Path) -> None:

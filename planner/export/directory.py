@@ -1,6 +1,7 @@
 """The plan directory: the same plan gives the same bytes, whoever runs it and when."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, astuple, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,7 @@ from planner.errors import InputError
 from planner.export.focus import COLUMNS as FOCUS_COLUMNS
 from planner.export.focus import focus_rows
 from planner.export.report import render_report
+from planner.export.report_pdf import PDF_FILE
 from planner.scenario.toml_file import dump_scenario
 from planner.version import VERSION
 from planner.workbook import WORKBOOK_FILE, workbook_xlsx
@@ -44,8 +46,11 @@ _LATENCY_COLUMNS = (
 _ASSUMPTION_COLUMNS = ("name", "low", "mid", "high", "unit", "source", "as_of", "placeholder", "note")
 
 
-def plan_files(plan: Plan) -> dict[str, bytes]:
-    """Every file of the plan directory by name; `manifest.json` holds the hashes of the inputs and of the others."""
+def plan_files(plan: Plan, report_to_pdf: Callable[[bytes], bytes | None] | None = None) -> dict[str, bytes]:
+    """Every file of the plan directory by name; `manifest.json` holds the hashes of the inputs and of the others.
+
+    `report_to_pdf` prints the report, where it can; see `planner.export.report_pdf`.
+    """
     files = {
         VERDICT_FILE: _json(verdict_document(plan)),
         "costs.csv": costs_csv(plan),
@@ -58,17 +63,24 @@ def plan_files(plan: Plan) -> dict[str, bytes]:
         WORKBOOK_FILE: workbook_xlsx(plan),
         REPORT_FILE: render_report(plan).encode(),
     }
+    if report_to_pdf is not None and (printed := report_to_pdf(files[REPORT_FILE])) is not None:
+        files[PDF_FILE] = printed
     if plan.price_lock is not None:
         files[PRICE_LOCK_FILE] = lock_text(plan.price_lock).encode()
     return {**files, MANIFEST_FILE: _json(_manifest(plan, files))}
 
 
-def write_plan(plan: Plan, directory: Path) -> tuple[Path, ...]:
-    """Write the plan directory. Raises `InputError` where it cannot be written."""
+def write_plan(
+    plan: Plan, directory: Path, report_to_pdf: Callable[[bytes], bytes | None] | None = None
+) -> tuple[Path, ...]:
+    """Write the plan directory; a PDF of an earlier report does not stay. Raises `InputError` where it cannot."""
     paths = []
+    files = plan_files(plan, report_to_pdf)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name, content in plan_files(plan).items():
+        if PDF_FILE not in files:
+            (directory / PDF_FILE).unlink(missing_ok=True)
+        for name, content in files.items():
             paths.append(directory / name)
             paths[-1].write_bytes(content)
     except OSError as error:

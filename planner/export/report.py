@@ -26,7 +26,7 @@ from planner.decision.wording import cards, describe, label, percent, usd, volum
 from planner.version import VERSION
 
 _ENVIRONMENT = Environment(
-    loader=PackageLoader("planner.export.directory", "templates"),
+    loader=PackageLoader("planner.export", "templates"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,

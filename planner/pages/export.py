@@ -7,6 +7,7 @@ import streamlit as st
 
 from planner.decision.plan import Plan
 from planner.export.directory import plan_files
+from planner.export.report_pdf import chromium, print_pdf
 from planner.pages.frame import open_plan
 from planner.pages.show import escape
 from planner.pages.state import session
@@ -16,6 +17,7 @@ from planner.scenario.toml_file import FILE_NAME, dump_scenario
 WHAT = {
     FILE_NAME: "The question: edit it and plan again",
     "verdict.json": "Every headline number, unrounded, and the words made from them",
+    "report.pdf": "The same page as PDF",
     "report.html": "One self-contained page to print, mail and read without a network",
     "costs.csv": "One row per month, option and cost line",
     "costs_excel.csv": "The same rows for Excel, where a number is written 1.5",
@@ -40,14 +42,15 @@ plan = open_plan()
 now = session()
 
 
-def files_of(made: Plan) -> dict[str, bytes]:
+def files_of(made: Plan, with_pdf: bool) -> dict[str, bytes]:
     """The files of the plan, made once and kept as long as this plan is open."""
     kept = st.session_state.get("files")
-    if kept is None or kept[0] is not made:
+    if kept is None or kept[0] is not made or kept[1] != with_pdf:
         with st.spinner("Trying other limits and writing the files ..."):
             complete = make_with_frontier(now.scenario, now.directory, now.supplied, now.shelf, _say_nothing)
-            kept = st.session_state["files"] = (made, plan_files(complete))
-    found: dict[str, bytes] = kept[1]
+            printer = (lambda report: print_pdf(report)[0]) if with_pdf else None
+            kept = st.session_state["files"] = (made, with_pdf, plan_files(complete, printer))
+    found: dict[str, bytes] = kept[2]
     return found
 
 
@@ -66,7 +69,10 @@ def archive(files: dict[str, bytes]) -> bytes:
 
 st.header("Export")
 st.caption("The same bytes as `breakeven plan scenario.toml --out plan` writes.")
-files = {FILE_NAME: dump_scenario(plan.scenario).encode(), **files_of(plan)}
+with_pdf = chromium() is not None and st.checkbox(
+    "With the report as PDF", key="with_pdf", help="Printed by the Chromium of this machine in a few seconds."
+)
+files = {FILE_NAME: dump_scenario(plan.scenario).encode(), **files_of(plan, with_pdf)}
 st.download_button(
     "Download everything (zip)",
     data=lambda: archive(files),

@@ -26,11 +26,11 @@ class CommittedBills:
         self.fixed = {name: weights.fixed(block, ()) for name, block in self.blocks.items()}
         if not blocks:
             return
-        self.sheet: Sheet = book.sheet("Bills", (22, 16))
+        self.sheet: Sheet = book.sheet("Bills", (22, 16), pages_wide=0)
         self.sheet.text(0, 0, "Bills with commitments at every volume of the break-even sheet", Look.TITLE)
         note = "Owed per token after units and free tokens, then what each prepaid credit pays of it, month by month."
         self.sheet.text(1, 0, note, Look.NOTE)
-        self.sheet.text(HEAD_ROW, 0, "requests per day (first month)", Look.HEAD)
+        self.sheet.text(HEAD_ROW, 0, "requests per day (first month)", Look.HEAD_NUMBER)
         self.sheet.worksheet.freeze_panes(HEAD_ROW + 1, 1)
         self.columns: dict[tuple[str, str], int] = {}
         column = 1
@@ -38,7 +38,8 @@ class CommittedBills:
             for what in ("", *(credit.id for credit in by_expiry(_api(block)))):
                 self.columns[name, what] = column
                 said = f"{what or 'owed per token'}: {name}"
-                self.sheet.row(HEAD_ROW, column, [f"{said}, {m}" for m in range(1, self.horizon + 1)], Look.HEAD)
+                heads = [f"{said}, month {m}" for m in range(1, self.horizon + 1)]
+                self.sheet.heads(HEAD_ROW, column, heads, range(self.horizon))
                 column += self.horizon
         self.sheet.worksheet.set_column(1, column, 16)
 

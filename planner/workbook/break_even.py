@@ -109,7 +109,8 @@ class _Writer:
         sheet.text(1, 0, note, Look.NOTE)
         names = [option.id for option in self.options]
         heads = ("cheapest self-hosted", "cheapest API", "difference", "change")
-        sheet.row(HEAD_ROW, 0, ("requests per day (first month)", *names, *heads), Look.HEAD)
+        table = ("requests per day (first month)", *names, *heads)
+        sheet.heads(HEAD_ROW, 0, table, range(len(table)))
         sheet.worksheet.freeze_panes(_FIRST, 1)
         sheet.worksheet.repeat_rows(HEAD_ROW)
         grid = self._grid()
@@ -182,7 +183,7 @@ class _Writer:
         )
         sheet.text(start, 0, f"Halving around the {which} change", Look.SECTION)
         heads = ("middle", *(option.id for option in self.options), "", "", "difference", "", "low", "high")
-        sheet.row(start + 1, 0, (*heads, "cheaper below"), Look.HEAD)
+        sheet.heads(start + 1, 0, (*heads, "cheaper below"), range(len(heads) + 1))
         low, high = (float(grid[max(index - 1, 0)]), float(grid[index])) if index else (float(grid[0]), float(grid[1]))
         cheaper_below = bool(self.difference(np.array([[low]]))[0, 0] <= 0)
         first = start + 2

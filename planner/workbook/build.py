@@ -34,6 +34,7 @@ _OPTION_COLUMNS = (
     *("USD per million tokens", "rank", "NPV saved against the cheapest API"),
 )
 _FIRST = 11
+_NOTE_WIDTH = 120
 _ROW_PIXELS = 17  # of a row in this font
 
 
@@ -109,7 +110,7 @@ def _write_options(sheet: Sheet, ctx: Context, blocks: Sequence[Block]) -> None:
     annuity = f"SUM({paid_at_month_ends})"
     requests = f"SUMPRODUCT({rows.months(shared.requests, 1, horizon)}*{paid_at_month_ends})"
     per_request = f"({ctx.workload.input_tokens}+{ctx.workload.output_tokens})"
-    sheet.row(_FIRST - 1, 0, _OPTION_COLUMNS, Look.HEAD)
+    sheet.heads(_FIRST - 1, 0, _OPTION_COLUMNS, range(2, 10))
     sheet.worksheet.set_row(_FIRST - 1, 42)
     last = _FIRST + len(plan.options) - 1
     apis = [_FIRST + place for place, block in enumerate(blocks) if isinstance(block.option, ApiOption)]
@@ -151,7 +152,7 @@ def _write_answer(book: Book, sheet: Sheet, plan: Plan, cells: BreakEvenCells | 
             sheet.text(row, 1, "none: see BreakEven")
         else:
             cell, value = cells.lowest if end == "lowest" else cells.highest
-            book.name(f"out.break_even_{end}", sheet.formula(row, 1, cell, value))
+            book.name(f"out.break_even_{end}", sheet.formula(row, 1, cell, value, Look.COUNT))
     found = plan.break_even
     if found is not None:
         sheet.text(7, 0, "looked for between [requests/day]")
@@ -224,7 +225,7 @@ def _write_sensitivity(book: Book, plan: Plan, options: Sheet) -> None:
         "swing",
         "turns the answer",
     )
-    sheet.row(4, 0, heads, Look.HEAD)
+    sheet.heads(4, 0, heads, range(2, 7))
     for row, bar in enumerate(plan.sensitivity, start=5):
         sheet.row(row, 0, (label(bar.name), bar.name))
         sheet.number(row, 2, bar.low)
@@ -246,7 +247,7 @@ def _write_sensitivity(book: Book, plan: Plan, options: Sheet) -> None:
         "cheapest in",
         "",
     )
-    sheet.row(row + 1, 0, heads, Look.HEAD)
+    sheet.heads(row + 1, 0, heads, range(2, 7))
     for place, drawn in enumerate(plan.risk.options, start=row + 2):
         sheet.text(place, 0, drawn.id)
         spread = drawn.usd_per_month
@@ -257,7 +258,7 @@ def _write_sensitivity(book: Book, plan: Plan, options: Sheet) -> None:
 
 
 def _write_notes(book: Book, plan: Plan) -> None:
-    sheet = book.sheet("Notes", (120,), landscape=False)
+    sheet = book.sheet("Notes", (_NOTE_WIDTH,), landscape=False)
     sheet.text(0, 0, "Notes", Look.TITLE)
     notes = [
         f"Made by breakeven {VERSION}. The same scenario, files and prices give this file byte for byte.",
@@ -277,3 +278,4 @@ def _write_notes(book: Book, plan: Plan) -> None:
     ]
     for row, note in enumerate(dict.fromkeys(notes), start=2):
         sheet.text(row, 0, note, Look.WRAPPED)
+        sheet.height(row, ((note, _NOTE_WIDTH),))

@@ -124,7 +124,7 @@ def hosts_of(option: Option) -> tuple[Host, ...]:
 
 def write_capacity(book: Book, options: Sequence[Option], inputs: Inputs, plan: Plan, mid: Draws) -> Capacity:
     """How many machines each request rate needs on each host of the options, and what overflows in hybrids."""
-    sheet = book.sheet("Capacity", (18, 12, 18, 12, 3))
+    sheet = book.sheet("Capacity", (18, 12, 18, 12, 3), pages_wide=0)
     sheet.text(0, 0, "Capacity: simulated with the measured profile, so not recomputed here", Look.TITLE)
     sheet.text(1, 0, "Only the machines follow: replicas plus spare, at least the least, in whole machines.", Look.NOTE)
     sheet.worksheet.freeze_panes(3, 0)
@@ -153,11 +153,11 @@ def _staircase(
     curve, rules, name = host.curve, plan.frame.rules, f"{host.id}/replicas_per_machine"
     sheet.worksheet.set_column(column, column + 5, 16)
     sheet.text(3, column, host.id if spares else f"{host.id}, its spare replicas of another offer", Look.SECTION)
-    sheet.row(4, column, ("replicas per machine", "busy seconds per request"), Look.HEAD)
+    sheet.heads(4, column, ("replicas per machine", "busy seconds per request"), range(2))
     per_machine = sheet.formula(5, column, inputs[name], float(mid.values[name][0]))
     busy = sheet.number(5, column + 1, curve.busy_s_per_request)
     heads = ("needed above this rate [requests/s]", "replicas", "hold up to [requests/s]", "machines")
-    sheet.row(7, column, heads, Look.HEAD)
+    sheet.heads(7, column, heads, range(4))
     limits = np.array(curve.max_requests_per_s)
     above = (0.0, TINY, *(limits[:-1] * (1 + TOLERANCE)).tolist())
     first, per = 8, int(mid.values[name][0])
@@ -179,7 +179,7 @@ def _staircase(
         sheet.formula(row, column + 3, machines, now, Look.COUNT)
     last = first + len(curve.replicas)
     week = staffed_week(plan.frame.week, boot_hours(curve, rules), rules.min_up_h if rules.scale_by_hour else 1)
-    sheet.row(7, column + 4, ("paid as at this rate over the week's mean", "hours of the week"), Look.HEAD)
+    sheet.heads(7, column + 4, ("paid as at this rate over the week's mean", "hours of the week"), range(2))
     return Staircase(
         needs_more_than=sheet.span(first, column, last, column),
         replicas=sheet.span(first, column + 1, last, column + 1),
@@ -205,7 +205,7 @@ def _write_overflow(book: Book, hosts: Sequence[Host], plan: Plan) -> dict[str, 
     """The simulated shares that leave for an API, where a hybrid is among the options."""
     if not hosts:
         return {}
-    sheet = book.sheet("Overflow", (16, 18, 3, 22, 18, 18, 3))
+    sheet = book.sheet("Overflow", (16, 18, 3, 22, 18, 18, 3), pages_wide=0)
     sheet.text(
         0, 0, "Overflow: the share of requests that leaves for the API, simulated request by request", Look.TITLE
     )
@@ -231,7 +231,7 @@ def _share_table(
 ) -> ShareTable:
     sheet.worksheet.set_column(column, column + 5, 16)
     sheet.text(3, column, title, Look.SECTION)
-    sheet.row(4, column, ("replicas from", "last load [1/s]", "", "fleet and ln of load", "start", "slope"), Look.HEAD)
+    sheet.heads(4, column, ("replicas from", "last load [1/s]", "", "fleet, ln of load", "start", "slope"), range(6))
     first, row = 5, 5
     for place, (fleet, (loads, shares)) in enumerate(zip(rows, tables, strict=True), start=1):
         sheet.number(first + place - 1, column, fleet.replicas, Look.COUNT)

@@ -1,7 +1,8 @@
 """Sheets of the workbook: typed cells in a few formats, formulas that carry their value, references to cells."""
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
@@ -19,11 +20,13 @@ class Look(Enum):
     """The formats of the workbook. Inputs are blue on yellow, what is computed is black, as finance expects."""
 
     TEXT = "text"
+    UNIT = "unit"
     WRAPPED = "wrapped"
     TITLE = "title"
     STRONG = "strong"
     SECTION = "section"
     HEAD = "head"
+    HEAD_NUMBER = "head of a column of numbers"
     NOTE = "note"
     USD = "usd"
     USD_TOTAL = "usd total"
@@ -40,19 +43,22 @@ class Look(Enum):
     INPUT_TEXT = "input text"
 
 
+_LINE_POINTS, _MARGIN = 13, 2
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.]")
 _BASE: dict[str, Any] = {"font_name": "Arial", "font_size": 10, "valign": "top"}
 _INPUT: dict[str, Any] = {"font_color": "#0000FF", "bg_color": "#FFF9DB", "border": 1, "border_color": "#D0D0D0"}
 _USD = '[$USD] #,##0.00;[Red]-[$USD] #,##0.00;"-"??'
-_USD_FINE = "[$USD] #,##0.000000;[Red]-[$USD] #,##0.000000"
+_USD_FINE = "[$USD] #,##0.00######;[Red]-[$USD] #,##0.00######"
 _NUMBER = "#,##0.00####"
 _LOOKS: dict[Look, dict[str, Any]] = {
     Look.TEXT: {},
+    Look.UNIT: {"text_wrap": True, "indent": 1},
     Look.WRAPPED: {"text_wrap": True},
     Look.TITLE: {"bold": True, "font_size": 14},
     Look.STRONG: {"bold": True},
     Look.SECTION: {"bold": True, "bg_color": "#E8EEF4", "bottom": 1},
     Look.HEAD: {"bold": True, "text_wrap": True, "bottom": 1, "bg_color": "#F1F3F5"},
+    Look.HEAD_NUMBER: {"bold": True, "text_wrap": True, "bottom": 1, "bg_color": "#F1F3F5", "align": "right"},
     Look.NOTE: {"italic": True, "font_color": "#59636E"},
     Look.USD: {"num_format": _USD},
     Look.USD_TOTAL: {"num_format": _USD, "bold": True, "top": 1},
@@ -66,7 +72,7 @@ _LOOKS: dict[Look, dict[str, Any]] = {
     Look.INPUT_COUNT: {**_INPUT, "num_format": "#,##0"},
     Look.INPUT_USD: {**_INPUT, "num_format": _USD_FINE},
     Look.INPUT_FRACTION: {**_INPUT, "num_format": "0.00%"},
-    Look.INPUT_TEXT: _INPUT,
+    Look.INPUT_TEXT: {**_INPUT, "align": "center"},
 }
 
 
@@ -88,15 +94,15 @@ class Book:
             self._names.add(allowed.lower())
             self._workbook.define_name(allowed, f"={reference}")
 
-    def sheet(self, name: str, widths: Sequence[float], *, landscape: bool = True) -> "Sheet":
-        """A new sheet with column widths in characters; the last width holds for all further columns."""
+    def sheet(self, name: str, widths: Sequence[float], *, landscape: bool = True, pages_wide: int = 1) -> "Sheet":
+        """A new sheet with column widths in characters, printed on so many pages side by side."""
         worksheet: Worksheet = self._workbook.add_worksheet(name)
         for column, width in enumerate(widths):
             worksheet.set_column(column, column, width)
         worksheet.hide_gridlines(2)
         worksheet.set_paper(9)
         worksheet.set_margins(left=0.4, right=0.4, top=0.6, bottom=0.6)
-        worksheet.fit_to_pages(1, 0)
+        worksheet.fit_to_pages(pages_wide, 0)
         worksheet.set_footer("&L&A&RPage &P of &N")
         if landscape:
             worksheet.set_landscape()
@@ -149,6 +155,17 @@ class Sheet:
         """Text cells side by side."""
         for offset, text in enumerate(texts):
             self.text(row, column + offset, text, look)
+
+    def height(self, row: int, texts: Iterable[tuple[str, float]]) -> None:
+        """Make a row high enough for texts that wrap in columns of so many characters: not every program does."""
+        lines = max(math.ceil(len(text) / (width - _MARGIN)) for text, width in texts)
+        if lines > 1:
+            self.worksheet.set_row(row, lines * _LINE_POINTS)
+
+    def heads(self, row: int, column: int, texts: Sequence[object], numbers: Collection[int] = ()) -> None:
+        """The heads of a table; those at the places `numbers` stand over numbers and so to the right."""
+        for offset, text in enumerate(texts):
+            self.text(row, column + offset, text, Look.HEAD_NUMBER if offset in numbers else Look.HEAD)
 
     def at(self, row: int, column: int) -> str:
         """Absolute reference to a cell from any sheet."""

@@ -69,7 +69,7 @@ def write_terms(book: Book, plan: Plan, apis: Sequence[ApiOption]) -> dict[tuple
         "Months are those of the plan, 1 the first; before the plan is 0 or less. A month that never comes is 0 to -1."
     )
     sheet.text(1, 0, note, Look.NOTE)
-    sheet.row(3, 0, ("commitment", "kind", "covers", "term", "value", "unit", "source", "as of"), Look.HEAD)
+    sheet.heads(3, 0, ("commitment", "kind", "covers", "term", "value", "unit", "source", "as of"), (4,))
     sheet.worksheet.freeze_panes(4, 1)
     sheet.worksheet.repeat_rows(3)
     found: dict[tuple[str, str], str] = {}
@@ -78,8 +78,9 @@ def write_terms(book: Book, plan: Plan, apis: Sequence[ApiOption]) -> dict[tuple
         assert api.promises is not None
         for term, value, unit in _terms(commitment, api.promises.month_starts):
             sheet.row(row, 0, (commitment.id, _KINDS[type(commitment)], ", ".join(commitment.targets), term))
-            cell = sheet.number(row, 4, value, Look.INPUT_USD if "USD" in unit else Look.INPUT)
-            sheet.row(row, 5, (unit, commitment.why.source, commitment.why.as_of.isoformat()))
+            whole = Look.INPUT_COUNT if value == int(value) else Look.INPUT
+            cell = sheet.number(row, 4, value, Look.INPUT_USD if "USD" in unit else whole)
+            sheet.row(row, 5, (unit, commitment.why.source, commitment.why.as_of.isoformat()), Look.UNIT)
             found[commitment.id, term] = cell
             book.name(f"in.{commitment.id}.{term}", cell)
             row += 1

@@ -43,23 +43,26 @@ _INPUT_COLUMNS = (
     *("assumption", "name in the scenario file", "unit", "low (P10)", "mid (best guess)", "high (P90)"),
     *("case", "own value", "value used", "source", "read on", "placeholder", "note"),
 )
+_WIDTHS = (40, 38, 20, 17, 17, 17, 8, 17, 17, 44, 12, 12, 44)
 _FIRST = 6
 
 
 def write_inputs(book: Book, plan: Plan) -> Inputs:
     """Every assumption with low, mid and high; the column "value used" is what all formulas read."""
-    sheet = book.sheet("Inputs", (44, 38, 26, 14, 14, 14, 8, 14, 14, 60, 12, 12, 60))
+    sheet = book.sheet("Inputs", _WIDTHS)
     sheet.text(0, 0, f"Inputs: {plan.scenario.name}", Look.TITLE)
     sheet.text(
         1, 0, "Change a yellow cell and every sheet follows. Case picks low, mid or high; an own value wins.", Look.NOTE
     )
     note = f"Currency {plan.scenario.currency}; fractions are shown as percentages; every value used has a name, in.*."
     sheet.text(2, 0, note, Look.NOTE)
-    sheet.row(_FIRST - 1, 0, _INPUT_COLUMNS, Look.HEAD)
+    sheet.heads(_FIRST - 1, 0, _INPUT_COLUMNS, (3, 4, 5, 7, 8))
     found: dict[str, str] = {}
     for row, a in enumerate(plan.assumptions, start=_FIRST):
         given, shown = _looks(a.name)
-        sheet.row(row, 0, (label(a.name), a.name, a.unit))
+        sheet.row(row, 0, (label(a.name), a.name))
+        sheet.text(row, 2, a.unit, Look.UNIT)
+        sheet.height(row, ((a.unit, _WIDTHS[2]), (a.source, _WIDTHS[9]), (a.note, _WIDTHS[12])))
         for column, value in enumerate((a.value.low, a.value.mid, a.value.high), start=3):
             sheet.number(row, column, value, given)
         sheet.text(row, 6, "mid", Look.INPUT_TEXT)
@@ -68,7 +71,7 @@ def write_inputs(book: Book, plan: Plan) -> Inputs:
         chosen = f'IF(ISNUMBER({own}),{own},IF({case}="low",{low},IF({case}="high",{high},{mid})))'
         found[a.name] = sheet.formula(row, 8, chosen, a.value.mid, shown)
         book.name(f"in.{a.name}", found[a.name])
-        sheet.row(row, 9, (a.source, a.as_of, "yes" if a.is_placeholder else "", a.note))
+        sheet.row(row, 9, (a.source, a.as_of, "yes" if a.is_placeholder else "", a.note), Look.UNIT)
     last = _FIRST + len(plan.assumptions) - 1
     sheet.worksheet.data_validation(_FIRST, 6, last, 6, {"validate": "list", "source": ["low", "mid", "high"]})
     rules, row = plan.scenario.fleet, last + 2
@@ -116,7 +119,7 @@ def write_workload(book: Book, plan: Plan) -> WorkloadCells:
         else:
             sheet.text(row, 1, "not given" if value is None else value)
     row = len(facts) + 3
-    sheet.row(row, 0, ("tokens of a request", "mean", "p50", "p95", "p99", "max"), Look.HEAD)
+    sheet.heads(row, 0, ("tokens of a request", "mean", "p50", "p95", "p99", "max"), range(1, 6))
     means = []
     for offset, (name, d) in enumerate((("input", work.input_tokens), ("output", work.output_tokens)), start=1):
         sheet.text(row + offset, 0, f"{name} tokens")
@@ -124,7 +127,7 @@ def write_workload(book: Book, plan: Plan) -> WorkloadCells:
         for column, value in enumerate((d.p50, d.p95, d.p99, d.max), start=2):
             sheet.number(row + offset, column, value)
     row += 5
-    sheet.row(row - 1, 0, ("request rate of an hour over the week's mean", "hours of the week"), Look.HEAD)
+    sheet.heads(row - 1, 0, ("request rate of an hour over the week's mean", "hours of the week"), range(2))
     week = write_week(sheet, row, 0, plan.frame.week)
     return WorkloadCells(week=week, input_tokens=means[0], output_tokens=means[1])
 

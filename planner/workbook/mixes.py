@@ -125,7 +125,8 @@ def _hourly(book: Book, ctx: Context, option: MixOption, in_all: int) -> dict[st
     sheet.text(1, 0, note, Look.NOTE)
     names = [host.id for host in option.hourly]
     heads = ("from this rate above the base [1/s]", "hold up to [1/s]", *(f"replicas: {name}" for name in names))
-    sheet.row(3, 0, (*heads, *(f"machines: {name}" for name in names)), Look.HEAD)
+    heads += tuple(f"machines: {name}" for name in names)
+    sheet.heads(3, 0, heads, range(len(heads)))
     sheet.worksheet.freeze_panes(4, 0)
     first, last, width = 4, 3 + len(option.steps), len(names)
     sheet.worksheet.set_column(2, 4 + 2 * width, 18)
@@ -140,7 +141,7 @@ def _hourly(book: Book, ctx: Context, option: MixOption, in_all: int) -> dict[st
             formula = f"-INT(-{cell}/INT({ctx.capacity.stairs[host.id].per_machine}))"
             sheet.formula(row, column + width, formula, float(-(-replicas // per)), Look.COUNT)
     column = 3 + 2 * width
-    sheet.row(3, column, ("paid as at this rate over the week's mean", "hours of the week"), Look.HEAD)
+    sheet.heads(3, column, ("paid as at this rate over the week's mean", "hours of the week"), range(2))
     week = write_week(sheet, first, column, hourly_week(option.hourly, ctx.plan.frame))
     keys, top = sheet.span(first, 0, last, 0), sheet.at(last, 1)
 

@@ -33,7 +33,7 @@ def write_prices(book: Book, plan: Plan, apis: Sequence[ApiOption], inputs: Inpu
     note = "Price of the first month; a change here carries over to all months in proportion, announced changes stay."
     prices.text(1, 0, note, Look.NOTE)
     heads = ("model", "priced as", "kind", "USD per million", "announced changes", "source", "read on")
-    prices.row(3, 0, heads, Look.HEAD)
+    prices.heads(3, 0, heads, (3,))
     prices.worksheet.freeze_panes(4, 1)
     rates = book.sheet("Rates", (38, 16, 8, 10, 16))
     rates.text(0, 0, "Tokens and cost of one mean request, by model, kind and month", Look.TITLE)
@@ -46,10 +46,14 @@ def write_prices(book: Book, plan: Plan, apis: Sequence[ApiOption], inputs: Inpu
     rates.row(2, 0, ("weight of each cached share, from Inputs",), Look.NOTE)
     count = len(levels)
     shares = [f"at {level:.0%} cached" for level in levels]
-    rates.row(3, 0, ("model", "kind", "month", "period"), Look.HEAD)
-    rates.row(3, 4, [f"tokens per request {share}" for share in shares], Look.HEAD)
-    rates.row(3, 4 + count, [f"price over the first month's {share}" for share in shares], Look.HEAD)
-    rates.row(3, 4 + 2 * count, ("tokens per request", "USD per request before drift"), Look.HEAD)
+    rates.heads(3, 0, ("model", "kind", "month", "period"), (2, 3))
+    levelled = (
+        *(f"tokens per request {share}" for share in shares),
+        *(f"price over the first month's {share}" for share in shares),
+        *("tokens per request", "USD per request before drift"),
+    )
+    rates.heads(3, 4, levelled, range(len(levelled)))
+    rates.worksheet.set_column(4, 3 + len(levelled), 18)
     rates.worksheet.freeze_panes(4, 4)
     changes = {price.model: price for price in plan.prices}
     row, line = 4, 4

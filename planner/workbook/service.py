@@ -7,6 +7,7 @@ import numpy as np
 
 from planner.cost.schedule import Entry, pnl_usd
 from planner.units import MONTHS_PER_YEAR, TOKENS_PER_MTOK
+from planner.workbook.cells import Look
 from planner.workbook.rows import Array, Formula
 from planner.workbook.shared import Context
 
@@ -89,6 +90,7 @@ def taxes(ctx: Context, option_id: str, entries: Sequence[Entry]) -> None:
         *(option_id, "cost borne before tax", "quantity", "USD", "the P&L rows above"),
         lambda m: "+".join(ctx.cell(row, m) for row in borne),
         pnl_usd([entry for entry in entries if entry.category != "tax"])[0],
+        Look.USD,
         from_month=0,
     )
     ctx.rows.money(

@@ -17,6 +17,7 @@ from planner.workbook.prices import RateCells
 from planner.workbook.rows import FIRST_MONTH_COLUMN, Array, Formula, Rows
 
 _HEAD_ROW = 3
+_MONTHS_ON_A_PAGE = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,9 @@ class Context:
 def schedule_rows(book: Book, plan: Plan) -> Rows:
     """The empty sheet."""
     horizon = plan.frame.horizon_months
-    sheet = book.sheet("Schedule", (30, 46, 15, 16, 38, 18, 18))
+    pages_wide = -(-horizon // _MONTHS_ON_A_PAGE)
+    sheet = book.sheet("Schedule", (30, 46, 15, 16, 38, 18, 18), pages_wide=pages_wide)
+    sheet.worksheet.repeat_columns(0, 1)
     sheet.worksheet.set_column(FIRST_MONTH_COLUMN, FIRST_MONTH_COLUMN + horizon, 18)
     return Rows(sheet, horizon)
 
@@ -72,7 +75,7 @@ def write_shared(rows: Rows, plan: Plan, mid: Draws, inputs: Inputs) -> Shared:
     sheet.text(0, 0, "Schedule", Look.TITLE)
     note = "Month 0 is paid before the first month, everything else at the end of its month. A month has 730 hours."
     sheet.text(1, 0, note, Look.NOTE)
-    sheet.row(_HEAD_ROW, 0, ("option", "item", "row", "unit", "rests on", "total"), Look.HEAD)
+    sheet.heads(_HEAD_ROW, 0, ("option", "item", "row", "unit", "rests on", "total"), (5,))
     rows.next_row = _HEAD_ROW + 1
     for month in range(rows.horizon + 1):
         first_day = period_start(plan.scenario.start_month, month)
@@ -105,6 +108,7 @@ def write_shared(rows: Rows, plan: Plan, mid: Draws, inputs: Inputs) -> Shared:
         *("shared", "requests", "", "1/month", "requests_per_day"),
         lambda m: f"{rows.cell(rate, m)}*{SECONDS_PER_DAY:.0f}*{HOURS_PER_MONTH:.0f}/24",
         rows.from_month_1(mean * SECONDS_PER_DAY * DAYS_PER_MONTH),
+        Look.COUNT,
     )
     gain, every = "newer_model_gain_frac_per_year", "newer_model_every_months"
     newer = newer_model_factor(mid, plan.frame)[0]

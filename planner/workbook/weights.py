@@ -24,7 +24,7 @@ class Weights:
 
     def __init__(self, book: Book, ctx: Context) -> None:
         self.ctx, self.horizon = ctx, ctx.rows.horizon
-        self.sheet: Sheet = book.sheet("Weights", (64, 16))
+        self.sheet: Sheet = book.sheet("Weights", (64, 16), pages_wide=0)
         self.sheet.worksheet.set_column(1, self.horizon + 1, 16)
         self.sheet.text(0, 0, "Present value of what the break-even sheet counts, after tax", Look.TITLE)
         self.sheet.text(1, 0, "month", Look.HEAD)

@@ -11,9 +11,8 @@ from plan_case import ONE_AT_A_TIME, SCENARIO, measured, write_case
 
 
 def breakeven(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "measure.cli", *arguments], capture_output=True, text=True, timeout=120, check=False
-    )
+    command = [sys.executable, "-m", "measure.cli", *arguments, *(["--no-pdf"] if "plan" in arguments else [])]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def verdict(directory: Path) -> dict[str, object]:
@@ -130,7 +129,7 @@ def test_a_name_is_no_markup(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device on this system")
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_a_full_disk_is_one_sentence(tmp_path: Path, options: list[str]) -> None:
-    command = [sys.executable, "-m", "measure.cli", "plan", str(write_case(tmp_path)), *options]
+    command = [sys.executable, "-m", "measure.cli", "plan", str(write_case(tmp_path)), "--no-pdf", *options]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
     assert done.returncode == 1
