@@ -45,12 +45,12 @@ now = session()
 def files_of(made: Plan, with_pdf: bool) -> dict[str, bytes]:
     """The files of the plan, made once and kept as long as this plan is open."""
     kept = st.session_state.get("files")
-    if kept is None or kept[0] is not made or kept[1] != with_pdf:
+    if kept is None or kept[0] is not made or kept[2] != with_pdf:
         with st.spinner("Trying other limits and writing the files ..."):
             complete = make_with_frontier(now.scenario, now.directory, now.supplied, now.shelf, _say_nothing)
             printer = (lambda report: print_pdf(report)[0]) if with_pdf else None
-            kept = st.session_state["files"] = (made, with_pdf, plan_files(complete, printer))
-    found: dict[str, bytes] = kept[2]
+            kept = st.session_state["files"] = (made, plan_files(complete, printer), with_pdf)
+    found: dict[str, bytes] = kept[1]
     return found
 
 
