@@ -2,7 +2,7 @@
 
 import plotly.graph_objects as go
 
-from planner.analysis.fan import Band
+from planner.analysis.fan import Band, CashFan
 from planner.analysis.risk import Knowing
 from planner.charts.plan import COLOURS, GREY, names_above, short, styled
 from planner.cost.options import OptionKind
@@ -113,6 +113,20 @@ def _add_band(figure: go.Figure, band: Band, colour: str, dash: str, name: str) 
         hovertemplate="month %{x}: median %{y:$,.0f}, P10 %{customdata[0]:$,.0f}, P90 %{customdata[1]:$,.0f}"
         "<extra>%{fullData.name}</extra>",
     )  # fmt: skip
+
+
+def cash_fan_rows(fan: CashFan) -> list[dict[str, float]]:
+    """The fan as a table, a row per month."""
+    bands = {"API": fan.api_usd, "self-hosted": fan.host_usd, "difference": fan.difference_usd}
+    columns = {
+        f"{side}, {name} [USD]": percentile
+        for side, band in bands.items()
+        for name, percentile in (("P10", band.p10), ("P50", band.p50), ("P90", band.p90))
+    }
+    return [
+        {"month": month, **{name: column[month] for name, column in columns.items()}}
+        for month in range(len(fan.api_usd.p50))
+    ]
 
 
 def payback_said(plan: Plan) -> str:

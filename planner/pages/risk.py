@@ -6,6 +6,7 @@ from planner.charts.plan import tornado_chart
 from planner.charts.risk import (
     cash_difference_chart,
     cash_fan_chart,
+    cash_fan_rows,
     cost_spread,
     payback_said,
     worth_knowing,
@@ -82,6 +83,13 @@ if risk.fan is not None:
         "Cash paid so far, self-hosting minus API: median, P10 to P90, and the month in which the median crosses zero.",
     )
     st.write(escape(payback_said(plan)))
+    with st.expander("As a table"):
+        rows = cash_fan_rows(risk.fan)
+        table(
+            rows,
+            says="Cash paid so far by month: percentiles of the API, of self-hosting and of their difference.",
+            decimals={name: "%.2f" for name in rows[0] if name != "month"},
+        )
 if plan.sensitivity:
     chart(tornado_chart(plan), "tornado", "How far each assumption moves self-hosting minus API, widest at the top.")
 st.subheader("What is it worth to know better?")

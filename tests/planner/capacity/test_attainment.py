@@ -89,9 +89,9 @@ def test_between_rates_and_sizes_by_hand() -> None:
     row = AttainmentRow(replicas=1, requests_per_replica_s=(0.0, 2.0), attained_frac=(1.0, 0.96))
     larger = dataclasses.replace(row, replicas=5, attained_frac=(1.0, 0.98))
     curve = dataclasses.replace(CURVE, attainment=(row, larger))
-    at = attained_frac(curve, np.array([1.0, 4.0, 5.0, 10.0]), np.array([1.0, 4.0, 5.0, 4.0]))
-    assert at[:3] == pytest.approx([0.98, 0.98, 0.99])
-    assert np.isnan(at[3])  # 2.5/s for each of 4 is more than was simulated
+    at = attained_frac(curve, np.array([1.0, 3.0, 5.0, 8.0, 10.0]), np.array([1.0, 3.0, 5.0, 8.0, 4.0]))
+    assert at[:4] == pytest.approx([0.98, 0.985, 0.99, 0.99])  # half way from 1 to 5 replicas; 8 count as 5
+    assert np.isnan(at[4])  # 2.5/s for each of 4 is more than was simulated
     assert np.isnan(attained_frac(curve, np.array([0.0, 1.0]), np.array([1.0, 0.0]))).all()
 
 

@@ -76,7 +76,12 @@ def test_the_capacity_page_shows_the_shares_of_every_fleet(opened: Open) -> None
 
 def test_the_risk_page_says_when_the_money_is_back(opened: Open) -> None:
     app = opened(BURSTS, "risk")
-    assert escape(payback_said(plan_of(app))) in [text.value for text in app.markdown]
+    plan = plan_of(app)
+    assert escape(payback_said(plan)) in [text.value for text in app.markdown]
+    assert plan.risk.fan is not None
+    rows = app.dataframe[-1].value
+    assert rows["month"].tolist() == list(range(49))
+    assert rows["difference, P90 [USD]"].tolist() == list(plan.risk.fan.difference_usd.p90)
     assert "What will have been paid, month by month" in [head.value for head in app.subheader]
 
 
