@@ -121,7 +121,7 @@ def show_plan(made: Plan) -> None:
     """The options, the verdict and its cautions, for reading in a terminal."""
     table = Table(title=Text(made.scenario.name))
     table.add_column("option", overflow="fold")
-    for heading in ("USD/month,\nlevelised", "first month,\nP&L", "USD/million\ntokens"):
+    for heading in ("USD/month,\nlevelised", "first month,\nP&L", "USD/million\ntokens", "TTFT\np95, s"):
         table.add_column(heading, justify="right")
     for option in made.options:
         table.add_row(
@@ -129,6 +129,7 @@ def show_plan(made: Plan) -> None:
             usd(option.levelised_usd_per_month),
             usd(option.first_month_usd),
             f"{option.usd_per_mtok:.4f}",
+            f"{option.latency.ttft_s.p95:.3g}" if option.latency.ttft_s else "-",
         )
     out.print(table, soft_wrap=False)
     out.print(f"{made.verdict.headline}\n", style="bold", markup=False)

@@ -31,6 +31,7 @@ from planner.cost.paths import requests_per_s, throughput_ratio
 from planner.decision.plan import OptionResult
 from planner.decision.plan_parts import Latency
 from planner.decision.results import profile_key
+from planner.decision.wording import percent
 from planner.distribution import Percentiles
 from planner.profile import Profile
 from planner.scenario.inputs import PlanInputs
@@ -84,7 +85,8 @@ def option_latency(option: Option, result: OptionResult, frame: Frame, mid: Draw
             profile = inputs.profiles[profile_key(option, inputs)]
             return fleet_latency(profile, inputs.workload, hours, throughput_ratio=ratio)
         case HybridOption():
-            return _hybrid(option, frame, mid, inputs)
+            assert result.hybrid is not None
+            return _hybrid(option, result.hybrid.overflow_frac, frame, mid, inputs)
         case MixOption():
             return _mix(option, frame, mid, inputs)
         case StagedOption():
@@ -211,7 +213,7 @@ def _mix(option: MixOption, frame: Frame, mid: Draws, inputs: PlanInputs) -> Lat
     return _kept(inputs.workload, (tuple((_engine(p), chosen) for p, chosen in shares), ratio), simulated)
 
 
-def _hybrid(option: HybridOption, frame: Frame, mid: Draws, inputs: PlanInputs) -> Latency:
+def _hybrid(option: HybridOption, overflow_frac: float, frame: Frame, mid: Draws, inputs: PlanInputs) -> Latency:
     """Requests that stay are simulated; one that leaves waits as long as it may and then takes what the API takes."""
     scenario, api = inputs.scenario, api_latency(option.api.id, inputs)
     profile = inputs.profiles[profile_key(option.host, inputs)]
@@ -224,19 +226,17 @@ def _hybrid(option: HybridOption, frame: Frame, mid: Draws, inputs: PlanInputs) 
     def simulated() -> Latency:
         sample = burst_sample(inputs.workload, max_requests=SAMPLE_REQUESTS)
         waits_s = patience_s(profile, sample, scenario.slo.slo, api_ttft_s=scenario.slo.assumed_api_ttft_s)
-        times, away = [], 0.0
+        times = []
         for hour, (sequences, part) in zip(chosen, settings, strict=True):
             load = at_rate(sample, hour.requests_per_s)
             run, waited_s = run_with_overflow(
                 profile, load, waits_s, replicas=replicas, max_sequences=max(sequences, 1), patience_part=part
             )
             left = np.isnan(run.e2e_s) if sequences else np.ones(sample.requests, dtype=bool)
-            away += hour.weight * float(left.mean())
             times.append(_with_api(run, left, waited_s, sample, api, hour.weight, ratio))
-        share = away / sum(hour.weight for hour in chosen)
-        return _of_both(_latency(times, _simulated(chosen)), api, option.api.id, share)
+        return _of_both(_latency(times, _simulated(chosen)), api, option.api.id, overflow_frac)
 
-    key = (_engine(profile), chosen, settings, ratio, api, scenario.slo)
+    key = (_engine(profile), chosen, settings, ratio, option.api.id, api, overflow_frac, scenario.slo)
     return _kept(inputs.workload, key, simulated)
 
 
@@ -260,11 +260,9 @@ def _with_api(
     )
 
 
-def _of_both(found: Latency, api: Latency, model: str, away_frac: float) -> Latency:
+def _of_both(found: Latency, api: Latency, model: str, overflow_frac: float) -> Latency:
     """The latency of a hybrid, without the figures that need one of the API that nobody stated."""
-    basis = f"{found.basis}; {away_frac:.1%} of the requests leave for {model}: {api.basis}"
-    if not away_frac:
-        return replace(found, basis=basis)
+    basis = f"{found.basis}; {percent(overflow_frac)} of the requests leave for {model}: {api.basis}"
     return replace(
         found,
         ttft_s=found.ttft_s if api.ttft_s else None,
@@ -272,7 +270,7 @@ def _of_both(found: Latency, api: Latency, model: str, away_frac: float) -> Late
         e2e_s=found.e2e_s if api.e2e_s else None,
         unserved_frac=0.0,
         basis=basis,
-        missing=f"{away_frac:.1%} of the requests go to {model}, and {api.missing}" if api.missing else "",
+        missing=f"{percent(overflow_frac)} of the requests go to {model}, and {api.missing}" if api.missing else "",
     )
 
 

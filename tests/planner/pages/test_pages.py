@@ -115,6 +115,8 @@ def test_cost_against_latency_is_simulated_in_the_background_and_is_the_command_
     for option in expected["options"]:
         ttft = option["latency"]["ttft_s"]
         assert shown[option["id"]] == ttft["p95"] if ttft else math.isnan(shown[option["id"]])
+    in_brief = next(text.value for text in app.markdown if text.value.startswith("| option | a month | TTFT p95 |"))
+    assert in_brief.count("not known") == sum(option["latency"]["ttft_s"] is None for option in expected["options"])
     assert "nobody stated what it takes" in "\n".join(text.value for text in app.markdown).replace("\\", "")
 
 
