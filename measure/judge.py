@@ -69,7 +69,9 @@ def judge_level(
     """
     bias = _bias_for(summary, next((s for s in info.sessions if s.session == level.session), None))
     disturbances = [*_bias_reasons(summary, bias), *_machine_reasons(level, samples, sensors)]
-    return _invalidate(summary, [] if _keeps_contended(info) else disturbances), disturbances
+    if _keeps_contended(info):
+        return replace(summary, warnings=tuple(disturbances)), disturbances
+    return _invalidate(summary, disturbances), disturbances
 
 
 def _keeps_contended(info: RunInfo) -> bool:

@@ -56,6 +56,8 @@ class RunDirectory:
 
     def create(self) -> None:
         """Make the directory where there is none. Raises `InputError` where nothing can be written."""
+        if self.path.is_file():
+            raise InputError(f"{self.path} is a file; a run needs a directory of its own, given with --out")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.path).close()

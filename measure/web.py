@@ -55,7 +55,7 @@ def ask(endpoint: Endpoint, path: str, body: object = None, *, timeout_s: float 
             body=response.read(),
         )
     except http.client.HTTPException as error:
-        raise OSError(f"no HTTP answer: {error!r}") from None
+        raise OSError(f"it answers, but not in HTTP ({str(error)[:60].strip() or 'it hung up'!r})") from None
     finally:
         connection.close()
 

@@ -35,4 +35,8 @@ class PriceError(BreakevenError):
 
 def reason_of(error: Exception) -> str:
     """What went wrong, for a sentence that names the file itself: "No such file or directory", no number, no path."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start + 1} is no UTF-8 text; save it as UTF-8"
+    if isinstance(error, IsADirectoryError):
+        return "it is a directory; give a file"
     return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -187,6 +187,7 @@ class LevelSummary:
     is_validation: bool = False  # an open-loop level kept to state the error of predictions, never fitted
     output_tokens_per_s_ci_frac: float | None = None  # half the 95 % interval over the mean, from slices of the window
     indicative_p99: tuple[str, ...] = ()  # distributions whose p99 comes from fewer than 662 samples
+    warnings: tuple[str, ...] = ()  # what disturbed a level that was kept all the same (`--busy-ok`)
 
     def known(self, name: Literal["input_tokens", "output_tokens", "ttft_s", "tpot_s", "e2e_s"]) -> Statistics | None:
         """All that is known of a sample: of its whole distribution, or what a tool states of it."""

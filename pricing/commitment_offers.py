@@ -75,10 +75,12 @@ class FreeQuotaRow(_Row):
 
     targets: tuple[str, ...] = Field(min_length=1)
     tokens_per_day: int = Field(gt=0)
+    shares_data: bool = False
 
     @property
     def terms(self) -> str:
-        return f"{self.tokens_per_day:,} tokens a day of {', '.join(self.targets)} are not billed"
+        shared = ", where prompts and answers are shared" if self.shares_data else ""
+        return f"{self.tokens_per_day:,} tokens a day of {', '.join(self.targets)} are not billed{shared}"
 
 
 def with_published_terms(entry: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -97,7 +99,8 @@ def with_published_terms(entry: Mapping[str, Any]) -> Mapping[str, Any]:
         return _unit_terms(str(offer), str(entry.get("model", "")), entry.get("units")) | rest
     if kind == "free-quota":
         quota = _named(str(offer), free_quotas())
-        return {"targets": quota.targets, "tokens_per_day": quota.tokens_per_day} | _said(quota, quota.id) | rest
+        terms = {"targets": quota.targets, "tokens_per_day": quota.tokens_per_day, "shares_data": quota.shares_data}
+        return terms | _said(quota, quota.id) | rest
     raise InputError(f'a commitment of kind "{kind}" has no published offers; leave "offer" out')
 
 

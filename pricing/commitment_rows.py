@@ -141,10 +141,16 @@ class _FreeQuotaRow(Rule):
     id: str
     targets: tuple[str, ...] = Field(min_length=1)
     tokens_per_day: int = Field(gt=0)
+    shares_data: bool = False
 
     def value(self) -> FreeQuota:
         return FreeQuota(
-            id=self.id, targets=self.targets, tokens_per_day=self.tokens_per_day, why=self.why(), window=self.window()
+            id=self.id,
+            targets=self.targets,
+            tokens_per_day=self.tokens_per_day,
+            why=self.why(),
+            window=self.window(),
+            shares_data=self.shares_data,
         )
 
 

@@ -100,13 +100,17 @@ class KeptCache:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreeQuota:
-    """Tokens of `targets` that are not billed, input and output counted alike, every day anew."""
+    """Tokens of `targets` that are not billed, input and output counted alike, every day anew.
+
+    `shares_data`: only as long as prompts and answers may be kept and used by the provider.
+    """
 
     id: str
     targets: tuple[str, ...]
     tokens_per_day: int
     why: Note
     window: Window = ALWAYS
+    shares_data: bool = False
 
 
 Commitment = MinimumSpend | PrepaidCredit | ProvisionedUnits | KeptCache | FreeQuota

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from planner.cost.options import OptionKind
+from planner.cost.options import ApiOption, OptionKind
 from planner.scenario.inputs import Excluded, PlanInputs
 from planner.scenario.requirements import SELF_HOSTED, DataRule
 from planner.scenario.tables import Machine
+from pricing.commitments import FreeQuota
 from pricing.licences import IntendedUse, LicenceVerdict, check_card, check_licence
 from pricing.quality import QualityResult, Suitability, suitability
 from pricing.types import PurchaseOffer, RentalOffer, Term
@@ -37,6 +38,13 @@ def questions(inputs: PlanInputs) -> Iterator[str]:
                     f"{name} passed {rate.passed} of {rate.total} ({rate.suite}): too few tasks to tell it from the "
                     f"minimum of {needed:.0%}."
                 )
+    if inputs.scenario.requirements.may_share_data is None:
+        for option in inputs.apis:
+            for quota in _shared_for(option):
+                yield (
+                    f"The free tokens of {quota.id} on {option.id} are counted, but only for prompts and answers that "
+                    "the provider may keep and use: say in requirements.may_share_data whether it may."
+                )
     for key, profile in sorted(inputs.profiles.items()):
         check = check_licence(profile.provenance.model, _use(inputs), inputs.licences)
         if not profile.provenance.is_synthetic and check.verdict is LicenceVerdict.ASK_COUNSEL:
@@ -51,6 +59,12 @@ def questions(inputs: PlanInputs) -> Iterator[str]:
         clause = check_card(card, None if offer.id in inputs.purchases else True) if card else None
         if clause is not None:
             yield f"{offer.id}: {clause.text}."
+
+
+def _shared_for(option: ApiOption) -> Iterator[FreeQuota]:
+    for commitment in option.promises.commitments if option.promises else ():
+        if isinstance(commitment, FreeQuota) and commitment.shares_data:
+            yield commitment
 
 
 def _api(inputs: PlanInputs, model: str) -> Iterator[str]:

@@ -16,13 +16,14 @@ from planner.units import TOKENS_PER_MTOK
 from planner.workload import WeekShape, Workload
 from pricing.api import api_bill, rate_card
 from pricing.book import Book
-from pricing.commitments import Commitment, ProvisionedUnits, covers
+from pricing.commitments import Commitment, FreeQuota, ProvisionedUnits, covers
 from pricing.lock import PriceLock, dated_by_sources, make_lock
 from pricing.rates import RateQuery, Resolve
 from pricing.tally import PromptTotal, ShapeTally, tally_prompts
 from pricing.types import ApiBill, TokenKind
 
 _MID_MONTH_DAY = 15
+_SHARED = "its free tokens ask for prompts and answers to be shared with the provider (requirements.may_share_data)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +56,15 @@ def price_api_models(scenario: Scenario, workload: Workload, week: WeekShape, bo
     priced = [_price(model, levels, tallies, months, share, book.resolve) for model, share in pairs]
     queries = [RateQuery(model=model, at=at, hourly_share=share) for model, share in pairs for at in months]
     lock = make_lock(queries, months[0].date(), book.resolve, book.commitments) if models else None
+    options = [option for option in priced if isinstance(option, ApiOption)]
+    refused = [] if scenario.requirements.may_share_data is not False else _that_share_data(options, book.commitments)
+    allowed = [commitment for commitment in book.commitments if commitment not in refused]
     return ApiPrices(
-        options=tuple(
-            _promised(option, book.commitments, months) for option in priced if isinstance(option, ApiOption)
+        options=tuple(_promised(option, allowed, months) for option in options),
+        excluded=(
+            *(option for option in priced if isinstance(option, Excluded)),
+            *(Excluded(id=quota.id, kind=OptionKind.API, reason=_SHARED) for quota in refused),
         ),
-        excluded=tuple(option for option in priced if isinstance(option, Excluded)),
         lock=None if lock is None else dated_by_sources(lock),
     )
 
@@ -143,6 +148,11 @@ def _undrifted(low: float, high: float, unit: str) -> str:
     """The mean price of the log's mix before drift; a span where it depends on the cached part."""
     span = f"{low:.6g}" if f"{low:.6g}" == f"{high:.6g}" else f"{low:.6g} to {high:.6g}"
     return f"{span} USD/{unit} times api_price_drift_frac_per_year"
+
+
+def _that_share_data(options: Sequence[ApiOption], commitments: Sequence[Commitment]) -> list[FreeQuota]:
+    quotas = [commitment for commitment in commitments if isinstance(commitment, FreeQuota) and commitment.shares_data]
+    return [quota for quota in quotas if any(covers(quota, option.matched_model) for option in options)]
 
 
 def _promised(option: ApiOption, commitments: Sequence[Commitment], months: Sequence[datetime]) -> ApiOption:

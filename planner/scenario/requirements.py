@@ -41,6 +41,8 @@ class Requirements:
     `without_providers` names API providers and renters that may not be used. `min_pass_rate_frac` is held against
     `[quality]`; an option is out only if its pass rate is below it at 95 % confidence. With `regions` (beginnings of
     region names) other machines are out, and API models unless `api_in_region` says that a contract keeps them there.
+    `may_share_data`: whether an API provider may keep and use prompts and answers, as some free quotas ask; where it
+    may not, such a quota is left out, and where nothing is said, the plan asks.
     `availability_frac` takes out what serves its peak less of the time, `min_vendors` what rests on fewer vendors, own
     machines counted as one. `downtime_usd_per_h` is what an hour without service loses: the expected loss is shown
     beside the cost of each option, never in it.
@@ -51,6 +53,7 @@ class Requirements:
     min_pass_rate_frac: Annotated[float, Field(ge=0, le=1)] | None = None
     regions: tuple[str, ...] = ()
     api_in_region: tuple[str, ...] = ()
+    may_share_data: bool | None = None
     availability_frac: Annotated[float, Field(gt=0, lt=1)] | None = None
     min_vendors: Annotated[int, Field(ge=1, le=5)] = 1
     downtime_usd_per_h: Annotated[float, Field(ge=0, le=1e9)] | None = None

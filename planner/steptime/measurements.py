@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from planner.errors import InputError
+from planner.errors import InputError, reason_of
 from planner.profile import EngineLimits, Scheduler
 from planner.steptime.fit import LoadPoint
 from planner.steptime.request_fit import RequestLog
-from planner.traces.request_log import BadRow, open_text
+from planner.traces.files import open_text
+from planner.traces.request_log import BadRow
 from planner.units import MILLISECONDS_PER_SECOND
 
 DEPLOYMENT_COLUMNS = (
@@ -86,15 +87,12 @@ def read_level_table(path: Path) -> LevelTable:
     not `agg` and exact duplicates are dropped; what repeats a point is merged by the median. Raises `InputError` for a
     file that cannot be read or lacks a column.
     """
-    try:
-        with open_text(path) as text:
-            reader = csv.DictReader(text)
-            missing = [name for name in LEVEL_COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise InputError(f"{path}:1: no column {', '.join(missing)}; a table of level means needs them all")
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the measurements {path}: {error}; give a CSV or JSONL file") from None
+    with open_text(path) as text:
+        reader = csv.DictReader(text)
+        missing = [name for name in LEVEL_COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise InputError(f"{path}:1: no column {', '.join(missing)}; a table of level means needs them all")
+        rows = list(reader)
     return level_table(rows)
 
 
@@ -167,6 +165,10 @@ def _merged(means: Mapping[tuple[float, float, float], list[tuple[float, float]]
     )
 
 
+def _misread(error: ValueError | TypeError) -> str:
+    return "no JSON object with numbers in its fields" if isinstance(error, TypeError) else str(error)
+
+
 def read_request_log(path: Path) -> RequestLog:
     """Read JSON lines of single requests: tokens, and when each was queued and got its first and last token [s].
 
@@ -177,7 +179,7 @@ def read_request_log(path: Path) -> RequestLog:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the measurements {path}: {error}; give a CSV or JSONL file") from None
+        raise InputError(f"cannot read the measurements {path}: {reason_of(error)}; give a CSV or JSONL file") from None
     rows = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -186,7 +188,7 @@ def read_request_log(path: Path) -> RequestLog:
             record = json.loads(line)
             rows.append([float(record[name]) for name in REQUEST_FIELDS] + [float(record.get("scheduled_ts", "nan"))])
         except (ValueError, TypeError, KeyError) as error:
-            reason = f"no field {error}" if isinstance(error, KeyError) else str(error)
+            reason = f"no field {error}" if isinstance(error, KeyError) else _misread(error)
             raise InputError(f"{path}:{number}: {reason}; each line needs {', '.join(REQUEST_FIELDS)}") from None
     if not rows:
         raise InputError(f"the measurements {path} are empty; give one request a line")

@@ -5,8 +5,8 @@ from pathlib import Path
 import orjson
 
 from planner.errors import InputError
+from planner.traces.files import open_text
 from planner.traces.prefix import PrefixBlocks, PrefixShare, prefix_blocks, prefix_share
-from planner.traces.request_log import open_text
 
 
 def read_prefix_share(path: Path) -> PrefixShare | None:
@@ -26,7 +26,7 @@ def read_prefix_blocks(path: Path) -> PrefixBlocks | None:
 
 def _read(path: Path) -> list[tuple[float, int, list[int]]] | None:
     """(time, prompt tokens, hashes) of every line; `None` for a log without hashes."""
-    if ".jsonl" not in path.suffixes:
+    if ".jsonl" not in path.suffixes or ".zst" in path.suffixes:
         return None
     rows = []
     with open_text(path) as text:

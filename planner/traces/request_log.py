@@ -5,8 +5,6 @@ than allowed end in an `InputError`.
 """
 
 import csv
-import gzip
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,9 +18,10 @@ import orjson
 from numpy.typing import NDArray
 
 from planner.errors import InputError
+from planner.traces.files import unreadable
 from planner.traces.formats import Columns, recognise
 from planner.traces.time_zones import in_utc, named_zone
-from planner.units import NANOSECONDS_PER_SECOND, SECONDS_PER_HOUR
+from planner.units import HOURS_PER_YEAR, NANOSECONDS_PER_SECOND, SECONDS_PER_HOUR
 from planner.workload import Workload
 
 MEMORY_LIMIT = "1500MB"
@@ -110,7 +109,9 @@ def read_log_with_all_bad_rows(
             else:
                 bad_rows = [BadRow(line=record, reason=reason) for record, reason in bad_records]
         except duckdb.Error as error:
-            raise InputError(f"cannot read the log {path}: {str(error).splitlines()[0]}; check the file") from None
+            raise unreadable(path, error) from None
+        except csv.Error:
+            raise InputError(f"{path}:1: no header of a CSV; give a CSV, JSONL or Parquet file") from None
     if workload is None:
         detail = f"line {bad_rows[0].line}: {bad_rows[0].reason}" if bad_rows else "it is empty"
         raise InputError(f"the log {path} holds no usable request ({detail}); give one request a row with {_NEEDS}")
@@ -120,18 +121,21 @@ def read_log_with_all_bad_rows(
             f"the log {path} holds {workload.requests} request(s) at one instant, which is no rate{left_out}; "
             "give a log with at least two arrivals"
         )
+    if workload.span_s > _LONGEST_S:
+        raise InputError(
+            f"the log {path} spans {workload.span_s / _YEAR_S:,.4g} years, so its times are not all of one kind; "
+            "write all of them in the same unit"
+        )
     report = LogReport(format=meanings.format, rows=workload.requests, bad_rows=tuple(bad_rows), notes=tuple(notes))
     return workload, report
 
 
+_YEAR_S = HOURS_PER_YEAR * SECONDS_PER_HOUR
+_LONGEST_S = 20 * _YEAR_S
+_MOST_REQUESTS = 200_000_000
+"""Dealt out of buckets; more does not fit into the memory of an ordinary machine."""
+
 _NEEDS = "a time, the prompt tokens and the output tokens, in columns such as timestamp, input_tokens, output_tokens"
-
-
-def open_text(path: Path) -> io.TextIOWrapper:
-    """The text of a plain or gz file; bytes that are no UTF-8 become replacement characters."""
-    if path.suffix == ".gz":
-        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", errors="replace", newline="")
-    return path.open(encoding="utf-8-sig", errors="replace", newline="")
 
 
 CLOCK_CHANGE_SLACK_S = 300.0
@@ -288,6 +292,11 @@ def _load(
     arrival_s = (at - at[0]).astype(np.float64) * unit_s
     if columns.count:
         count, lasts_s = np.asarray(data["count"]), np.asarray(data["lasts"])
+        if (requests := int(count.sum())) > _MOST_REQUESTS:
+            raise InputError(
+                f"{path} counts {requests:,} requests; give a part of it with at most {_MOST_REQUESTS:,} and state the "
+                "rate in the scenario (requests_per_day)"
+            )
         arrival_s, x, y = _dealt(arrival_s, lasts_s[order], x, y, count[order])
         notes.append(
             "a usage export: sizes and moments of single requests are unknown, means per bucket stand for them"

@@ -16,8 +16,9 @@ import numpy as np
 import orjson
 
 from planner.errors import InputError
+from planner.traces.files import open_text
 from planner.traces.formats import TIME_NAMES
-from planner.traces.request_log import BadRow, LogReport, magnitude_unit_s, open_text
+from planner.traces.request_log import BadRow, LogReport, magnitude_unit_s
 from planner.traces.time_zones import named_zone
 from planner.traces.token_count import count_tokens
 from planner.workload import Workload

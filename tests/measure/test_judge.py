@@ -108,6 +108,7 @@ def test_a_quick_run_takes_the_machine_as_it_is_and_says_so() -> None:
     (judged,), warnings = judge_levels(quick, [LEVEL], [SUMMARY], CONTENDED, [SENSORS])
     assert judged.valid
     assert warnings == ["what was measured is a busy machine, at 1 of 1 levels: level (other processes used 0.5 cores)"]
+    assert judged.warnings == ("other processes used 0.5 cores",)
 
 
 @pytest.mark.parametrize(("server_cpu_s", "host"), [((1.0, 1.9), 0.95), ((None, None), 0.95)])

@@ -129,3 +129,9 @@ def test_packing_something_else_is_refused(tmp_path: Path) -> None:
 def test_a_path_that_is_not_there_is_said_to_be_absent(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no .*nowhere"):
         RunDirectory(tmp_path / "nowhere").read_info()
+
+
+def test_a_file_in_the_place_of_the_directory_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    with pytest.raises(InputError, match=r"run is a file; a run needs a directory of its own, given with --out"):
+        RunDirectory(tmp_path / "run").create()

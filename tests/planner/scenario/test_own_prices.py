@@ -185,3 +185,24 @@ def test_a_workload_may_be_drawn_from_the_catalogue(tmp_path: Path) -> None:
     assert inputs.workload.requests == 10_000
     assert inputs.files[0].path == "preset:interactive-chat"
     assert inputs.files == again.files
+
+
+@pytest.mark.parametrize(
+    ("said", "usd", "asked", "out"),
+    [("", 986.442, True, False), ("true", 986.442, False, False), ("false", 989.442, False, True)],
+)
+def test_free_tokens_for_shared_data_need_the_permission(
+    tmp_path: Path, said: str, usd: float, asked: bool, out: bool
+) -> None:
+    """216,000 requests of 1,000 + 1 tokens a day: a free share of 3 / 989.442 takes 3 USD off the month."""
+    tokens = round(216_000 * 1001 * 3 / 989.442)
+    quota = f'targets = ["openai"]\ntokens_per_day = {tokens}\nshares_data = true\n{WHY}'
+    (tmp_path / "prices.toml").write_text(f'[[commitment]]\nkind = "free-quota"\nid = "shared"\n{quota}')
+    scenario = SCENARIO.replace("profile =", 'own_prices = "prices.toml"\nprofile =')
+    if said:
+        scenario += f"\n[requirements]\nmay_share_data = {said}\n"
+    inputs = load_inputs(write_case(tmp_path, scenario))
+    plan = make_plan(inputs, size_fleets(inputs))
+    assert api_usd(plan) == pytest.approx(usd, abs=0.01)
+    assert any("may_share_data" in sentence for sentence in plan.questions) == asked
+    assert [e.id for e in plan.excluded if "may_share_data" in e.reason] == (["shared"] if out else [])

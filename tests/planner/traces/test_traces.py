@@ -179,6 +179,35 @@ def test_a_log_that_cannot_be_used_is_one_sentence(tmp_path: Path, text: str, se
         read_log(_file(tmp_path, text))
 
 
+NOISE = bytes(range(128, 256)) * 50
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("noise.csv", NOISE, r"noise.csv:1: bytes that are no UTF-8 text; save the log as UTF-8"),
+        ("two.csv", "timestamp,input".encode("utf-16"), "it looks like UTF-16: save it as UTF-8"),
+        ("noise.parquet", NOISE, "is no Parquet file, or only a part of one; write it again"),
+        ("noise.csv.gz", NOISE, "is no gz file, or only a part of one; pack it again"),
+        ("cut.csv.gz", gzip.compress(b"timestamp,input_tokens,output_tokens\n" * 999)[:50], "only a part of one"),
+        ("noise.csv.zst", NOISE, "is no zst file, or only a part of one"),
+        ("far.csv", b"timestamp,input_tokens,output_tokens\n0,5,1\n1e300,5,1\n", "times are not all of one kind"),
+        (
+            "many.csv",
+            b"start_time,end_time,num_model_requests,input_tokens,output_tokens\n1e9,1000000060,999999999,5e9,5e9\n",
+            "counts 999,999,999 requests; give a part of it",
+        ),
+    ],
+)
+def test_a_file_that_is_no_log_is_one_sentence_of_ours(
+    tmp_path: Path, name: str, content: bytes, sentence: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=sentence) as caught:
+        read_log(tmp_path / name)
+    assert "Error" not in str(caught.value)
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_log(tmp_path / "none.csv")
