@@ -48,7 +48,7 @@ def unreadable(path: Path, error: Exception) -> InputError:
         return InputError(
             f"{path} is no Parquet file, or only a part of one; write it again, or rename it if it is text"
         )
-    if "ine size" in said:
+    if "maximum line size" in said.lower():
         return InputError(_no_table(path))
     return InputError(f"cannot read the log {path} ({said.splitlines()[0].partition(': ')[2]}); check the file")
 

@@ -99,7 +99,7 @@ def test_a_line_that_is_no_json_is_named_without_an_empty_field(tmp_path: Path) 
 
 def test_a_directory_that_cannot_be_written_is_refused_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for place in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/run")):
+    for place in (tmp_path / "file" / "below", Path("/proc/run")):
         with pytest.raises(InputError, match=f"{place} cannot be written .*--out"):
             RunDirectory(place).create()
     RunDirectory(tmp_path / "new" / "run").create()
