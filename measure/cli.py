@@ -108,6 +108,7 @@ def dashboard(
         "server.headless": "true",
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "viewer",
+        "runner.magicEnabled": "false",
         "client.showErrorDetails": "none",
         "server.maxUploadSize": "200",
         "server.fileWatcherType": "none",

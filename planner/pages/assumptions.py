@@ -13,8 +13,7 @@ from planner.pages.state import change, session, with_assumption
 from planner.scenario.tables import Figure
 
 EDITED = ("low", "mid", "high", "source")
-RATIO = "ratio"
-"""How a table says that a figure has no unit."""
+RATIO = "ratio"  # how a table says that a figure has no unit
 
 plan = open_plan()
 now = session()

@@ -36,7 +36,7 @@ machines, replicas, busy, outside = st.columns(4)
 if fleet is not None:
     machines.metric("Machines at the peak", f"{fleet.peak_machines:,}", help="Whole machines, spare replicas included.")
     outside.metric(
-        "Requests outside what was measured",
+        "Outside what was measured",
         percent(fleet.curve.requests_outside_hull_frac),
         help="Prompts, outputs or ratios that no measured level had: their speed is extrapolated.",
     )
