@@ -61,6 +61,7 @@ st.data_editor(
     args=([row["name in the scenario"] for row in rows], rows, key),
     column_config={
         **{name: st.column_config.NumberColumn(format="%.6g", required=True) for name in ("low", "mid", "high")},
+        "assumption": st.column_config.Column(pinned=True),
         "unit": st.column_config.TextColumn(width=150),
         "source": st.column_config.TextColumn(max_chars=200, width=260),
     },

@@ -191,6 +191,7 @@ if plan.price_lock is not None and plan.price_lock.models:
                 name: st.column_config.NumberColumn(format="%.6g", min_value=0.0, max_value=1e6)
                 for name in RATE_COLUMNS
             },
+            "model": st.column_config.Column(pinned=True),
             "page": st.column_config.LinkColumn(),
         },
         alt="Rates of every API candidate with layer, source, age and what a second source says.",
@@ -249,6 +250,7 @@ if machines:
         on_change=take_replicas,
         args=(listed, key),
         column_config={
+            "machine": st.column_config.Column(pinned=True),
             **{
                 f"price, {end}": st.column_config.NumberColumn(format="%.6g", width=85)
                 for end in ("low", "mid", "high")
@@ -268,13 +270,14 @@ if plan.prices:
         [
             {
                 "model": price.model,
-                "priced as": price.matched_model,
                 "USD per 1,000 requests": price.usd_per_1000_requests,
+                "priced as": price.matched_model,
                 "source": price.source,
                 "page": price.source_url,
             }
             for price in plan.prices
         ],
         says="Cost of 1,000 requests of the log on every API model.",
+        decimals={"USD per 1,000 requests": "%.4f"},
         links=["page"],
     )

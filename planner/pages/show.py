@@ -37,6 +37,8 @@ def table(
         name: st.column_config.NumberColumn(format=shape) for name, shape in (decimals or {}).items()
     }
     config |= {name: st.column_config.LinkColumn() for name in links}
+    for name in list(rows[0])[:1] if rows else ():
+        config.setdefault(name, st.column_config.Column(pinned=True))  # a row keeps its name when the table scrolls
     st.dataframe(rows, hide_index=True, height="content", column_config=config, alt=says)
 
 
