@@ -187,8 +187,13 @@ def weighted_percentiles(values: Sequence[Floats], weights: Sequence[float]) -> 
 
 def _served(profile: Profile, sample: Workload, hour: Served, ratio: float) -> _Times:
     load = at_rate(sample, hour.requests_per_s)
-    run = simulate(profile.fit.step_time, profile.limits, load, replicas=max(hour.replicas, 1))
+    run = simulate(profile.fit.step_time, profile.limits, load, replicas=_met(hour.replicas, sample))
     return _Times(weight=hour.weight, ttft_s=run.ttft_s / ratio, tpot_s=run.tpot_s / ratio, e2e_s=run.e2e_s / ratio)
+
+
+def _met(replicas: int, sample: Workload) -> int:
+    """As many replicas as the sample can meet: those beyond one a request change nothing but the time it takes."""
+    return min(max(replicas, 1), sample.requests)
 
 
 def _mix(option: MixOption, frame: Frame, mid: Draws, inputs: PlanInputs) -> Latency:
@@ -230,7 +235,12 @@ def _hybrid(option: HybridOption, overflow_frac: float, frame: Frame, mid: Draws
         for hour, (sequences, part) in zip(chosen, settings, strict=True):
             load = at_rate(sample, hour.requests_per_s)
             run, waited_s = run_with_overflow(
-                profile, load, waits_s, replicas=replicas, max_sequences=max(sequences, 1), patience_part=part
+                profile,
+                load,
+                waits_s,
+                replicas=_met(replicas, sample),
+                max_sequences=max(sequences, 1),
+                patience_part=part,
             )
             left = np.isnan(run.e2e_s) if sequences else np.ones(sample.requests, dtype=bool)
             times.append(_with_api(run, left, waited_s, sample, api, hour.weight, ratio))
