@@ -7,6 +7,7 @@ searches more finely (`planner.analysis.breakeven`); its own crossings stand amo
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from xlsxwriter.utility import xl_rowcol_to_cell
@@ -116,10 +117,10 @@ class _Writer:
         grid = self._grid()
         last = _FIRST + len(grid) - 1
         differences = np.empty(len(grid))
-        for place, volume in enumerate(grid.tolist()):
+        for place, (volume, values) in enumerate(self._costs_at(grid)):
             row = _FIRST + place
             sheet.number(row, 0, volume)
-            differences[place] = self._evaluate(row, volume)
+            differences[place] = self._evaluate(row, volume, values)
             if place:
                 here, before = (f"({_local(r, self.minus)}<=0)" for r in (row, row - 1))
                 turns = float((differences[place] <= 0) != (differences[place - 1] <= 0))
@@ -157,18 +158,22 @@ class _Writer:
         beside = [volume * (1 + side) for volume in seeds for side in (-_BESIDE, _BESIDE)]
         return np.unique(np.concatenate([np.geomspace(volumes[0], volumes[-1], _GRID_STEPS + 1), beside]))
 
-    def _evaluate(self, row: int, requests_per_day: float) -> float:
+    def _costs_at(self, volumes: Array) -> list[tuple[float, list[float]]]:
+        """Each volume with the cost of every option there, by the engine."""
+        worlds = each_at(self.mid, VOLUME, volumes)
+        costs = [levelised_cost_usd_per_month(option, self.plan.frame, worlds) for option in self.options]
+        return list(zip(volumes.tolist(), np.transpose(costs).tolist(), strict=True))
+
+    def _evaluate(self, row: int, requests_per_day: float, values: Sequence[float]) -> float:
         """Every option, the cheapest of each side and the difference at the volume of a row; returns the difference."""
         sheet, volume = self.sheet, _local(row, 0)
-        world = each_at(self.mid, VOLUME, [requests_per_day])
-        values = [float(levelised_cost_usd_per_month(o, self.plan.frame, world)[0]) for o in self.options]
         self.bills.write(row, self.sheet.at(row, 0), requests_per_day)
         for column, (cost, value) in enumerate(zip(self.costs, values, strict=True), start=1):
             sheet.formula(row, column, cost(row, volume), value, Look.USD)
-        count = len(self.hosts)
-        own, tokens = min(values[:count]), min(values[count:])
+        hosted = len(self.hosts)
+        own, tokens = min(values[:hosted]), min(values[hosted:])
         cells = [_local(row, column) for column in range(1, len(self.options) + 1)]
-        hosts, apis = ",".join(cells[:count]), ",".join(cells[count:])
+        hosts, apis = ",".join(cells[:hosted]), ",".join(cells[hosted:])
         sheet.formula(row, self.own, f"MIN({hosts})", own, Look.USD)
         sheet.formula(row, self.tokens, f"MIN({apis})", tokens, Look.USD)
         minus = f"{_local(row, self.own)}-{_local(row, self.tokens)}"
@@ -188,24 +193,27 @@ class _Writer:
         cheaper_below = bool(self.difference(np.array([[low]]))[0, 0] <= 0)
         first = start + 2
         chosen = f"IF({changes}=0,1,{pick})"
-        for row in range(first, first + _HALVINGS + 1):
+        brackets = [(low, high)]
+        for _ in range(_HALVINGS):
+            middle = float(np.sqrt(low * high))
+            same = bool(self.difference(np.array([[middle]]))[0, 0] <= 0) == cheaper_below
+            low, high = (middle, high) if same else (low, middle)
+            brackets.append((low, high))
+        middles = np.sqrt(np.prod(brackets, axis=1))
+        for row, (low, high), (middle, values) in zip(count(first), brackets, self._costs_at(middles), strict=False):
             if row == first:
                 below = float(cheaper_below)
                 sheet.formula(row, self.low, f"INDEX({volumes},{chosen})", low)
                 sheet.formula(row, self.high, f"INDEX({volumes},{chosen}+1)", high)
                 sheet.formula(row, self.below, f"IF(INDEX({differences},{chosen})<=0,1,0)", below, Look.COUNT)
             else:
-                middle = float(np.sqrt(low * high))
-                same = bool(self.difference(np.array([[middle]]))[0, 0] <= 0) == cheaper_below
-                low, high = (middle, high) if same else (low, middle)
                 above = row - 1
                 is_same = f"({_local(above, self.minus)}<=0)=({_local(first, self.below)}=1)"
                 mid_cell = _local(above, 0)
                 sheet.formula(row, self.low, f"IF({is_same},{mid_cell},{_local(above, self.low)})", low)
                 sheet.formula(row, self.high, f"IF({is_same},{_local(above, self.high)},{mid_cell})", high)
-            middle = float(np.sqrt(low * high))
             sheet.formula(row, 0, f"SQRT({_local(row, self.low)}*{_local(row, self.high)})", middle)
-            self._evaluate(row, middle)
+            self._evaluate(row, middle, values)
         return sheet.at(first + _HALVINGS, self.high), high
 
 

@@ -130,11 +130,11 @@ def write_capacity(book: Book, options: Sequence[Option], inputs: Inputs, plan: 
     sheet.worksheet.freeze_panes(3, 0)
     hosts = {host.id: host for option in options for host in hosts_of(option)}
     spared = {
-        host.id: host
+        pool.host.id: pool.host
         for option in options
         if isinstance(option, MixOption)
-        for host in hosts_of(option)
-        if host.id != option.spare_of
+        for pool in option.base
+        if pool.host.id != option.spare_of
     }
     columns = iter(range(0, 7 * (len(hosts) + len(spared)), 7))
     stairs = {
