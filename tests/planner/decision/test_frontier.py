@@ -167,5 +167,9 @@ def test_the_figures_draw_the_points_and_fill_those_on_the_frontier(plan: Plan) 
         assert list(steps.y) == sorted(steps.y, reverse=True)
         assert {trace.name.partition(": ")[0] for trace in options} == {"rent", "own", "mix"}
         assert sum(len(trace.x) for trace in options) == len(known)
+        ends = min(x for trace in options for x in trace.x), max(x for trace in options for x in trace.x)
+        marks = figure.layout.xaxis.tickvals
+        assert 3 <= len(marks) <= 8
+        assert all(ends[0] * 0.9 <= mark <= ends[1] * 1.1 for mark in marks)
         filled = sum(not symbol.endswith("-open") for trace in options for symbol in trace.marker.symbol)
         assert filled == sum(getattr(p, flag) for p in known)

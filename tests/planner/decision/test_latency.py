@@ -15,6 +15,7 @@ from planner.decision.latency import Served, fleet_latency, representative, weig
 from planner.decision.plan import OptionResult, Plan
 from planner.distribution import Percentiles
 from planner.errors import InputError
+from planner.pages.link import from_query, to_query
 from planner.scenario.load import load_inputs
 from planner.scenario.toml_file import dump_scenario, load_scenario, parse_scenario
 from planner.simulator.simulate import simulate
@@ -190,6 +191,10 @@ def test_a_latency_of_no_candidate_is_refused_and_a_stated_one_is_kept_in_the_fi
         parse_scenario(SCENARIO + STATED.replace("openai/gpt-4o-mini", "a/b"), name="x")
     scenario = load_scenario(write_case(tmp_path, SCENARIO + STATED))
     assert parse_scenario(dump_scenario(scenario), name="again") == scenario
+    without = load_scenario(write_case(tmp_path))
+    query = to_query(without, scenario)
+    assert query is not None
+    assert from_query(without, query) == scenario
 
 
 HYBRID = """

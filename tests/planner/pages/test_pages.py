@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plan_case import SCENARIO, write_case
 from streamlit.testing.v1 import AppTest
 
 from planner.decision.decide import make_plan, size_fleets
@@ -118,6 +119,19 @@ def test_cost_against_latency_is_simulated_in_the_background_and_is_the_command_
     in_brief = next(text.value for text in app.markdown if text.value.startswith("| option | a month | TTFT p95 |"))
     assert in_brief.count("not known") == sum(option["latency"]["ttft_s"] is None for option in expected["options"])
     assert "nobody stated what it takes" in "\n".join(text.value for text in app.markdown).replace("\\", "")
+
+
+def test_without_any_known_latency_compare_says_why_there_is_no_chart(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_case(tmp_path, SCENARIO[: SCENARIO.index("[[candidates.rent]]")])
+    monkeypatch.setenv("BREAKEVEN_SCENARIO", str(tmp_path / "scenario.toml"))
+    app = settle(AppTest.from_file(str(repository / "app.py"), default_timeout=TIMEOUT_S).run())
+    settle(app.switch_page("planner/pages/compare.py").run())
+    assert any("No option's latency is known" in info.value for info in app.info)
+    reasons = "\n".join(text.value for text in app.markdown).replace("\\", "")
+    assert "openai/gpt-4o-mini: nobody stated what it takes" in reasons
+    assert state(app).frontier_job is None
 
 
 LIMITS: dict[str, tuple[str, tuple[Any, ...]]] = {
