@@ -52,13 +52,14 @@ def plan_hours(
             rates = requests_per_s * np.array(staffed_week(week, lead_h, rules.min_up_h).by_hour)
         return machines_needed(curve, rates, rules, per_machine) * replicas_per_machine
 
-    attained = attained_frac(curve, served, running(0))
+    serving = running(0)
     return _week(
         curve,
         served,
         requests_per_s * np.array((arriving or shape).weights),
+        serving=serving,
         paid=running(boot_hours(curve, rules)),
-        attained=attained,
+        attained=attained_frac(curve, served, serving),
         overflow=np.zeros(served.size),
         peak_replicas=int(machines_needed(curve, np.array([served.max()]), rules, np.ones(1))[0]),
     )
@@ -84,6 +85,7 @@ def base_hours(
         curve,
         served,
         requests_per_s * np.array((arriving or shape).weights),
+        serving=fleet,
         paid=fleet,
         attained=1.0 - overflow - missed_frac(curve, served, fleet),
         overflow=overflow,
@@ -96,6 +98,7 @@ def _week(
     served: Array,
     sent: Array,
     *,
+    serving: Array,
     paid: Array,
     attained: Array,
     overflow: Array,
@@ -113,6 +116,7 @@ def _week(
                 requests_per_s=float(served[hour]),
                 arriving_per_s=float(sent[hour]),
                 needed_replicas=int(needed[hour]),
+                serving_replicas=int(serving[hour]),
                 paid_replicas=int(paid[hour]),
                 utilisation_frac=float(busy[hour] / paid[hour]) if paid[hour] else 0.0,
                 shares=shares[hour],

@@ -121,6 +121,7 @@ class HourPlan:
     requests_per_s: float
     arriving_per_s: float
     needed_replicas: int
+    serving_replicas: int  # spare ones included, without those that still boot
     paid_replicas: int
     utilisation_frac: float  # busy replica-time over paid replica-time
     shares: ServiceShares | None = None

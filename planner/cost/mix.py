@@ -101,13 +101,13 @@ def machines_at_peak(option: MixOption, frame: Frame, draws: Draws) -> tuple[tup
 
 
 def replicas_by_hour(option: MixOption, frame: Frame, draws: Draws) -> tuple[tuple[RentOption | OwnOption, Array], ...]:
-    """Replicas of every offer in each hour of the first month's week; in the first world.
+    """Replicas of every offer that serve in each hour of the first month's week; in the first world.
 
     Beyond the planned steps the last one is repeated. Raises `ValueError` for a week without the order of its hours.
     """
-    week = hourly_week(option.hourly, frame)
-    if not week.by_hour:
+    if not frame.week.by_hour:
         raise ValueError("the hours of a mix need the order of the hours")
+    week = staffed_week(frame.week, 0, frame.rules.min_up_h)
     load = host_requests_per_s(draws, frame)
     counts = _counts(option, frame, draws, load)
     in_all = 0.0

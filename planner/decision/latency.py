@@ -1,6 +1,6 @@
 """How long the requests of a plan take under each option, from the plan's own requests in the plan's own hours.
 
-The hours of the first month's week are simulated with the replicas that are paid in them, and every request counts
+The hours of the first month's week are simulated with the replicas that serve in them, and every request counts
 once: an hour with twice the requests has twice the weight. Of a week with many different hours some stand for all.
 An API takes what the scenario says; nothing is guessed.
 """
@@ -78,7 +78,7 @@ def option_latency(option: Option, result: OptionResult, frame: Frame, mid: Draw
         case RentOption() | OwnOption():
             assert result.fleet is not None  # both have one
             hours = [
-                Served(weight=hour.requests_per_s, requests_per_s=hour.requests_per_s, replicas=hour.paid_replicas)
+                Served(weight=hour.requests_per_s, requests_per_s=hour.requests_per_s, replicas=hour.serving_replicas)
                 for hour in result.fleet.week.hours
             ]
             ratio = float(throughput_ratio(mid, frame)[0, 0])

@@ -144,7 +144,7 @@ def test_sixteen_hours_stand_for_the_week_of_the_example(repository: Path) -> No
             profile.fit.step_time,
             profile.limits,
             at_rate(inputs.workload, hour.requests_per_s),
-            replicas=hour.paid_replicas,
+            replicas=hour.serving_replicas,
         ).ttft_s
         for hour in hours
     ]
@@ -250,6 +250,21 @@ def test_a_hybrid_needs_to_know_what_the_api_takes(tmp_path: Path) -> None:
     assert slow is not None
     assert slow.p50 == pytest.approx(1.0, abs=0.6)  # most stay: 1 s on a replica
     assert slow.p99 >= 40.0  # what leaves takes the API's 40 s at least
+
+
+def test_a_replica_that_still_boots_serves_nobody(tmp_path: Path) -> None:
+    """With the fleet following the hour, more hours are paid for a longer boot, and the requests take as long."""
+    following = SCENARIO.replace("[candidates]", "[fleet]\nscale_by_hour = true\nboot_s = 1\n\n[candidates]").replace(
+        'log = "log.csv"', 'log = "log.csv"\nweek_shape = "servegen"'
+    )
+    quick, slow = (
+        _option(_plan(tmp_path, following.replace("boot_s = 1", f"boot_s = {boot}")), OptionKind.RENT)
+        for boot in (0, 7200)
+    )
+    assert quick.fleet is not None
+    assert slow.fleet is not None
+    assert slow.fleet.week.replica_hours_per_week > quick.fleet.week.replica_hours_per_week
+    assert slow.latency == quick.latency
 
 
 def test_machines_of_several_offers_are_between_the_fleets_of_each(repository: Path) -> None:
