@@ -27,7 +27,7 @@ def open_text(path: Path) -> Iterator[TextIO]:
         with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as text:
             yield text
     except (gzip.BadGzipFile, zlib.error, EOFError):
-        raise InputError(_not_packed(path)) from None
+        raise InputError(not_packed(path)) from None
     except csv.Error:
         raise InputError(_no_table(path)) from None
     except OSError as error:
@@ -43,7 +43,7 @@ def unreadable(path: Path, error: Exception) -> InputError:
         remedy = "it looks like UTF-16: save it as UTF-8" if _begins(path, _UTF_16) else "save the log as UTF-8"
         return InputError(f"{path}:{found[1]}: bytes that are no UTF-8 text; {remedy}, as CSV, JSONL or Parquet")
     if path.suffix in _PACKED:
-        return InputError(_not_packed(path))
+        return InputError(not_packed(path))
     if path.suffix == ".parquet":
         return InputError(
             f"{path} is no Parquet file, or only a part of one; write it again, or rename it if it is text"
@@ -58,7 +58,8 @@ def _begins(path: Path, marks: tuple[bytes, ...]) -> bool:
         return file.read(2) in marks
 
 
-def _not_packed(path: Path) -> str:
+def not_packed(path: Path) -> str:
+    """What to say of a file that is not, or not wholly, packed as its name says."""
     kind = _PACKED.get(path.suffix, "gz")
     return (
         f"{path} is no {kind} file, or only a part of one; pack it again, or take .{kind} off its name if it is plain"

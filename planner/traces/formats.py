@@ -100,5 +100,10 @@ def recognise(path: Path, header: Sequence[str], mapping: Mapping[str, str]) -> 
                 else ""
             )
         )
+    if len({time, prompt, output}) < len(ROLES):
+        raise InputError(
+            f"{path}:1: one column stands for two of {', '.join(ROLES)}: {time}, {prompt}, {output}; "
+            "name three different ones with --column"
+        )
     unit = next((u for suffix, u in _SUFFIX_UNIT_S.items() if time.lower().endswith(suffix)), None)
     return Columns(format="generic", time=time, input=prompt, output=output, time_unit_s=unit)

@@ -18,8 +18,10 @@ import orjson
 from numpy.typing import NDArray
 
 from planner.errors import InputError
+from planner.traces.compression import check_compression
 from planner.traces.files import unreadable
 from planner.traces.formats import Columns, recognise
+from planner.traces.row_reasons import BUCKET_REASON, MOST_TOKENS, NAMED_ZONE, row_reason
 from planner.traces.time_zones import in_utc, named_zone
 from planner.units import HOURS_PER_YEAR, NANOSECONDS_PER_SECOND, SECONDS_PER_HOUR
 from planner.workload import Workload
@@ -93,6 +95,10 @@ def read_log_with_all_bad_rows(
         raise InputError(
             f"cannot read the log {path}: no such file; give a CSV, JSONL or Parquet file with one request a row"
         )
+    try:
+        check_compression(path)
+    except OSError as error:
+        raise InputError(f"cannot read the log {path}: {error.strerror}; check the file") from None
     with duckdb.connect(":memory:") as connection:
         connection.execute(
             f"SET memory_limit = '{MEMORY_LIMIT}'; SET TimeZone = 'UTC'; SET enable_progress_bar = false"
@@ -140,8 +146,6 @@ _NEEDS = "a time, the prompt tokens and the output tokens, in columns such as ti
 
 CLOCK_CHANGE_SLACK_S = 300.0
 """A step back of an hour, give or take this gap between two requests, is taken for a clock that was set back."""
-
-BUCKET_REASON = "a bucket needs a start before its end, a count of requests and whole sums of tokens"
 
 
 class _Kind(StrEnum):
@@ -231,9 +235,11 @@ _PARSED = """
 CREATE TEMP TABLE parsed AS
 WITH cast_rows AS (
   SELECT record, t, i, o, n, e, TRY_CAST(t AS DOUBLE) AS number,
-    regexp_matches(t, '\\d:\\d\\d.*([zZ]|[+-]\\d\\d(:?\\d\\d)?| ?UTC)$') AS zoned,
-    CASE WHEN zoned
-         THEN epoch_ns(TRY_CAST(t AS TIMESTAMPTZ)) ELSE epoch_ns(TRY_CAST(t AS TIMESTAMP_NS)) END AS ns,
+    regexp_replace(t, '(\\d:\\d\\d.*) +([zZ]|[+-]\\d\\d(:?\\d\\d)?|UTC|GMT)$', '\\1\\2') AS joined,
+    regexp_replace(joined, '(UTC|GMT)$', 'Z') AS clock,
+    regexp_matches(clock, '\\d:\\d\\d.*([zZ]|[+-]\\d\\d(:?\\d\\d)?)$') AS zoned,
+    CASE WHEN zoned THEN epoch_ns(TRY_CAST(clock AS TIMESTAMPTZ))
+         WHEN NOT regexp_matches(clock, {named_zone}) THEN epoch_ns(TRY_CAST(clock AS TIMESTAMP_NS)) END AS ns,
     TRY_CAST(i AS DOUBLE) AS x, TRY_CAST(o AS DOUBLE) AS y, TRY_CAST(n AS DOUBLE) AS count,
     TRY_CAST(e AS DOUBLE) - TRY_CAST(t AS DOUBLE) AS lasts
   FROM ({source}))
@@ -246,11 +252,16 @@ FROM (SELECT *, COALESCE((ns IS NOT NULL OR isfinite(number)) AND x BETWEEN {lea
 def _load(
     connection: duckdb.DuckDBPyConnection, source: str, path: Path, columns: Columns, zone: ZoneInfo | None
 ) -> tuple[Workload | None, list[tuple[int, str]], list[str]]:
-    bucket = "AND count BETWEEN 0 AND 1e9 AND count = floor(count) AND lasts > 0" if columns.count else ""
-    limits = {"least": 0, "most": 10**15} if columns.count else {"least": 1, "most": _MOST_TOKENS}
-    connection.execute(_PARSED.format(source=source, bucket=bucket, **limits), [str(path)])
+    bucket = (
+        "AND count BETWEEN 0 AND 1e9 AND count = floor(count) AND lasts > 0 AND (count > 0 OR x + y = 0)"
+        if columns.count
+        else ""
+    )
+    limits = {"least": 0, "most": 10**15} if columns.count else {"least": 1, "most": MOST_TOKENS}
+    named_zone = _literal(NAMED_ZONE)
+    connection.execute(_PARSED.format(source=source, bucket=bucket, named_zone=named_zone, **limits), [str(path)])
     bad = [
-        (int(record), BUCKET_REASON if columns.count else _reason(*raw))
+        (int(record), BUCKET_REASON if columns.count else row_reason(*raw))
         for record, raw in connection.execute(
             "SELECT record, raw FROM parsed WHERE NOT good ORDER BY record"
         ).fetchall()
@@ -333,23 +344,6 @@ def _dealt(
     shares = [total[bucket] // count[bucket] + (place < total[bucket] % count[bucket]) for total in (prompt, output)]
     first_s = arrival_s[order[0]] if order.size else 0.0
     return arrival_s[order] - first_s, np.maximum(shares[0], 1)[order], shares[1][order]
-
-
-_MOST_TOKENS = 10**9
-"""Of one request; more is taken for a mistake."""
-
-
-def _reason(time: str | None, prompt: str | None, output: str | None) -> str:
-    for name, value, least in (("input tokens", prompt, 1), ("output tokens", output, 0)):
-        if value is None or not value.strip():
-            return f"the {name} are missing"
-        try:
-            number = float(value)
-        except ValueError:
-            return f"the {name} are no number: {value[:40]!r}"
-        if not (least <= number <= _MOST_TOKENS and number == int(number)):
-            return f"the {name} must be a whole number from {least} to {_MOST_TOKENS:,}, got {value[:40]}"
-    return "the time is missing" if time is None or not time.strip() else f"the time cannot be read: {time[:40]!r}"
 
 
 def magnitude_unit_s(first: float) -> float:
