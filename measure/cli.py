@@ -1,6 +1,10 @@
-"""The `breakeven` command: every room registers its own commands; errors become one sentence and an exit code."""
+"""The `breakeven` command: every room registers its own commands; errors become one sentence and an exit code.
+
+A room is imported when one of its commands is asked for, so that none waits for what only another needs.
+"""
 
 import errno
+import importlib
 import importlib.util
 import ipaddress
 import os
@@ -9,21 +13,14 @@ import socket
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-import measure.commands
-import measure.demo
-import measure.profile_commands
-import planner.commands.backtest
-import planner.commands.plan
-import planner.commands.workload
-import pricing.commands
 from planner.console import log
 from planner.errors import BreakevenError, InputError
 from planner.examples import newest_scenario
-from planner.scenario.toml_file import load_scenario, scenario_file
 from planner.version import VERSION
 
 LOOPBACK = "127.0.0.1"
@@ -32,8 +29,37 @@ WITHOUT_LOGIN_VARIABLE = "BREAKEVEN_WITHOUT_LOGIN"  # planner.pages.gate reads i
 _LOGIN_KEYS = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
 SCENARIO_VARIABLE = "BREAKEVEN_SCENARIO"  # planner.pages.state reads it in the process that Streamlit runs
 
+_ROOMS = {
+    "demo": "measure.demo",
+    "measure": "measure.commands",
+    "profile": "measure.profile_commands",
+    "workload": "planner.commands.workload",
+    "validate": "planner.commands.model",
+    "simulate": "planner.commands.model",
+    "prices": "pricing.commands",
+    "plan": "planner.commands.plan",
+    "backtest": "planner.commands.backtest",
+}
+"""Command to the module whose `register` adds it, in the order of the help."""
+
+
+class _Rooms(TyperGroup):
+    """Finds the commands of a room when they are asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*_ROOMS, *(name for name in super().list_commands(ctx) if name not in _ROOMS)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in _ROOMS and cmd_name not in self.commands:
+            room = typer.Typer()
+            importlib.import_module(_ROOMS[cmd_name]).register(room)
+            self.commands.update(typer.main.get_group(room).commands)
+        return super().get_command(ctx, cmd_name)
+
+
 app = typer.Typer(
     name="breakeven",
+    cls=_Rooms,
     help="Own the GPUs or rent the tokens? Measure your model, price your traffic, get an answer that finance signs.",
     no_args_is_help=True,
     add_completion=False,
@@ -45,18 +71,6 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"breakeven {VERSION}")
         raise typer.Exit
-
-
-for room in (
-    measure.demo,
-    measure.commands,
-    measure.profile_commands,
-    planner.commands.workload,
-    pricing.commands,
-    planner.commands.plan,
-    planner.commands.backtest,
-):
-    room.register(app)
 
 
 @app.callback()
@@ -85,6 +99,8 @@ def dashboard(
 
     Example: breakeven app runs/demo-20261120-193000
     """
+    from planner.scenario.toml_file import load_scenario, scenario_file
+
     if importlib.util.find_spec("streamlit") is None:
         raise InputError("the dashboard needs Streamlit, which is not installed: pip install 'breakeven[app]'")
     door = importlib.util.find_spec("app")

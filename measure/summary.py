@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from measure.arrivals import dispersion_index
 from measure.records import LevelRecord, Outcome, RequestRecord, TokenSource
@@ -180,7 +180,7 @@ def _throughput_ci_frac(
     counts, _ = np.histogram(np.concatenate(offsets), bins=slices, range=(start, end))
     if not counts.any():
         return None
-    return float(student_t.ppf(0.975, slices - 1) * counts.std(ddof=1) / np.sqrt(slices) / counts.mean())
+    return float(stdtrit(slices - 1, 0.975) * counts.std(ddof=1) / np.sqrt(slices) / counts.mean())
 
 
 def _produced(requests: Sequence[RequestRecord], start: int, end: int) -> tuple[float, float]:

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from planner.commands import model
 from planner.console import emit_json, log, out
 from planner.distribution import Distribution
 from planner.errors import InputError
@@ -24,9 +23,8 @@ SHOWN_BAD_ROWS = 20
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands."""
+    """Add this room's command."""
     app.command(name="workload")(workload)
-    model.register(app)
 
 
 def workload(

@@ -46,7 +46,7 @@ from planner.decision.plan import (
     StagedSize,
 )
 from planner.scenario.inputs import PlanInputs
-from planner.steptime.fit import prompt_s
+from planner.simulator.step_cost import prompt_s
 from planner.units import SECONDS_PER_DAY, TOKENS_PER_MTOK
 from pricing.types import TokenKind
 

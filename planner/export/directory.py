@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -49,9 +50,23 @@ _ASSUMPTION_COLUMNS = ("name", "low", "mid", "high", "unit", "source", "as_of", 
 def plan_files(plan: Plan, report_to_pdf: Callable[[bytes], bytes | None] | None = None) -> dict[str, bytes]:
     """Every file of the plan directory by name; `manifest.json` holds the hashes of the inputs and of the others.
 
-    `report_to_pdf` prints the report, where it can; see `planner.export.report_pdf`.
+    `report_to_pdf` prints the report, where it can; see `planner.export.report_pdf`. A browser of its own does that
+    while the other files are made.
     """
-    files = {
+    report = render_report(plan).encode()
+    with ThreadPoolExecutor(max_workers=1) as aside:
+        printing = None if report_to_pdf is None else aside.submit(report_to_pdf, report)
+        files = _made_here(plan, report)
+        printed = None if printing is None else printing.result()
+    if printed is not None:
+        files[PDF_FILE] = printed
+    if plan.price_lock is not None:
+        files[PRICE_LOCK_FILE] = lock_text(plan.price_lock).encode()
+    return {**files, MANIFEST_FILE: _json(_manifest(plan, files))}
+
+
+def _made_here(plan: Plan, report: bytes) -> dict[str, bytes]:
+    return {
         VERDICT_FILE: _json(verdict_document(plan)),
         "costs.csv": costs_csv(plan),
         "costs_excel.csv": costs_csv(plan, EXCEL),
@@ -61,13 +76,8 @@ def plan_files(plan: Plan, report_to_pdf: Callable[[bytes], bytes | None] | None
         "latency.csv": latency_csv(plan),
         "focus.csv": focus_csv(plan),
         WORKBOOK_FILE: workbook_xlsx(plan),
-        REPORT_FILE: render_report(plan).encode(),
+        REPORT_FILE: report,
     }
-    if report_to_pdf is not None and (printed := report_to_pdf(files[REPORT_FILE])) is not None:
-        files[PDF_FILE] = printed
-    if plan.price_lock is not None:
-        files[PRICE_LOCK_FILE] = lock_text(plan.price_lock).encode()
-    return {**files, MANIFEST_FILE: _json(_manifest(plan, files))}
 
 
 def write_plan(

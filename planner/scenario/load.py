@@ -13,7 +13,6 @@ from planner.scenario.inputs import InputFile, PlanInputs
 from planner.scenario.requirements import SELF_HOSTED, PassRate
 from planner.scenario.tables import Demand, Scenario
 from planner.scenario.toml_file import load_scenario, scenario_file
-from planner.steptime.reference import reference_profile
 from planner.traces.presets import PREFIX, preset_workload
 from planner.traces.request_log import LogReport, check_bad_rows, read_log_with_all_bad_rows
 from planner.workload import WeekShape, Workload, flat_week, servegen_week, week_of
@@ -134,6 +133,8 @@ def read_demand(demand: Demand, directory: Path) -> ReadLog:
 def read_profile(key: str, directory: Path) -> Profile:
     """A profile file, or for "reference:NAME" one that somebody else's measurements give."""
     if key.startswith(REFERENCE):
+        from planner.steptime.reference import reference_profile  # fitting is costly to import and rarely asked for
+
         return reference_profile(key.removeprefix(REFERENCE))
     return load_profile(located(key, directory))
 
