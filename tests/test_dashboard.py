@@ -277,8 +277,10 @@ def test_the_whole_way_from_a_log_to_the_files_and_a_second_browser(
     page.goto(link)
     page.get_by_text("rests on a file that is not here").wait_for()
     for field, given in (("mine.json", profile), ("my log.csv", log)):
-        page.get_by_text(field).first.wait_for()
-        page.set_input_files(f'[data-testid="stFileUploader"]:has-text("{field}") input[type="file"]', str(given))
+        wanted = page.locator(f'[data-testid="stFileUploader"]:has-text("{field}")')
+        wanted.wait_for()
+        wanted.locator('input[type="file"]').set_input_files(str(given))
+        wanted.wait_for(state="detached")  # taken: the page draws itself anew, and asks for what is missing still
     page.get_by_text("What to keep in mind").wait_for()
     assert page.locator('[data-testid="stMain"] h2').first.inner_text() == headline
     second.close()

@@ -145,7 +145,7 @@ def test_another_tools_result_is_drawn_beside_the_plans_and_can_be_planned_with(
 
 
 def test_a_result_that_can_only_be_shown_says_why_and_changes_nothing(opened: Open, repository: Path) -> None:
-    content = (repository / "tests" / "planner" / "data" / "imports" / "guidellm-mock.json").read_bytes()
+    content = (repository / "tests" / "planner" / "imports" / "data" / "guidellm-mock.json").read_bytes()
     before = (app := opened("measurements")).dataframe[0].value
     app = give(app, "measurement_upload", "guidellm.json", content)
     (error,) = app.error
