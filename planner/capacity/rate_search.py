@@ -1,5 +1,7 @@
 """The highest rate that a number of replicas holds, found by simulating one rate after the other."""
 
+import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
@@ -26,11 +28,16 @@ class RateSearch:
     """Finds the highest rate that a number of replicas holds, for several service levels on the same simulations."""
 
     def __init__(
-        self, step_time: StepTime, limits: EngineLimits, workload: Workload, slos: Sequence[Slo], busy_frac: float
+        self,
+        step_time: StepTime,
+        limits: EngineLimits,
+        workload: Workload,
+        slos: Sequence[Slo],
+        utilisation_frac: float,
     ) -> None:
         self.step_time, self.limits, self.workload, self.slos = step_time, limits, workload, slos
-        self.busy_frac = busy_frac
-        self._tried: dict[tuple[int, float], tuple[tuple[float, ...], bool]] = {}
+        self.utilisation_frac = utilisation_frac
+        self._tried: dict[tuple[int, float], tuple[float, ...]] = {}
 
     def highest_rate(self, replicas: int, centre_per_s: float, place: int) -> float | None:
         """Bisection over rates 1 % apart, 1000 times around `centre_per_s`; `None` when not even the lowest holds.
@@ -39,19 +46,44 @@ class RateSearch:
         gives a lower rate.
         """
         steps = 2 ** math.ceil(math.log2(2 * math.log(RATE_SPAN) / math.log(RATE_TOLERANCE)))
-        rates = centre_per_s / RATE_SPAN * RATE_TOLERANCE ** np.arange(steps)
         low, high = -1, steps
         while high - low > 1:
             middle = (low + high) // 2
-            if self._holds(replicas, float(rates[middle]), place):
+            if self._holds(replicas, _rate(centre_per_s, middle), place):
                 low = middle
             else:
                 high = middle
-        return float(rates[low]) if low >= 0 else None
+        return _rate(centre_per_s, low) if low >= 0 else None
+
+    def rate_from(
+        self,
+        start_per_s: float,
+        replicas: int,
+        centre_per_s: float,
+        place: int,
+        *,
+        least_per_s: float,
+        most_per_s: float,
+    ) -> float:
+        """From a guess up, rate by rate of the same rates, while they hold; where the guess does not hold, down to the
+        first that does. Within the limits, the lower one included. Without leaps the order of service levels stays:
+        what holds for a stricter one holds for this one."""
+        step = math.floor(math.log(start_per_s / _rate(centre_per_s, 0)) / math.log(RATE_TOLERANCE) + 1e-6)
+        if self._holds(replicas, _rate(centre_per_s, step), place):
+            while _rate(centre_per_s, step + 1) <= most_per_s and self._holds(
+                replicas, _rate(centre_per_s, step + 1), place
+            ):
+                step += 1
+            return _rate(centre_per_s, step)
+        while (rate := _rate(centre_per_s, step - 1)) > least_per_s:
+            step -= 1
+            if self._holds(replicas, rate, place):
+                return rate
+        return least_per_s
 
     def best_frac(self, place: int) -> float:
         """The largest share of requests within a service level at any rate that was tried."""
-        return max((fracs[place] for fracs, _ in self._tried.values()), default=0.0)
+        return max((fracs[place] for fracs in self._tried.values()), default=0.0)
 
     def below(self, replicas: int, highest_per_s: float, alone_frac: float, place: int) -> AttainmentRow:
         """The attainment up to the rate just found: at the rates of the search, and where it left a gap."""
@@ -60,9 +92,7 @@ class RateSearch:
             if not any(n == replicas and 1 / _NEAR < tried / rate < _NEAR for n, tried in self._tried):
                 self._simulated(replicas, rate)
         known = sorted(
-            (rate, fracs[place])
-            for (n, rate), (fracs, _) in self._tried.items()
-            if n == replicas and rate <= highest_per_s
+            (rate, fracs[place]) for (n, rate), fracs in self._tried.items() if n == replicas and rate <= highest_per_s
         )
         return AttainmentRow(
             replicas=replicas,
@@ -70,17 +100,45 @@ class RateSearch:
             attained_frac=(alone_frac, *(frac for _, frac in known)),
         )
 
-    def _simulated(self, replicas: int, requests_per_s: float) -> tuple[tuple[float, ...], bool]:
-        """The attainment of each service level, and whether every replica is idle enough; a rate is simulated once."""
-        tried = self._tried.get((replicas, requests_per_s))
-        if tried is None:
-            load = at_rate(self.workload, requests_per_s)
-            result = simulate(self.step_time, self.limits, load, replicas=replicas)
-            is_idle_enough = float(result.busy_s.max()) <= self.busy_frac * load.span_s
-            tried = tuple(attainment_frac(result, slo) for slo in self.slos), is_idle_enough
-            self._tried[replicas, requests_per_s] = tried
-        return tried
+    @functools.cached_property
+    def flat_out_per_replica_s(self) -> float:
+        return flat_out_per_s(self.step_time, self.limits, self.workload)
+
+    def _simulated(self, replicas: int, requests_per_s: float) -> tuple[float, ...]:
+        """The attainment of each service level; a rate is simulated once."""
+        fracs = self._tried.get((replicas, requests_per_s))
+        if fracs is None:
+            result = simulate(self.step_time, self.limits, at_rate(self.workload, requests_per_s), replicas=replicas)
+            fracs = tuple(attainment_frac(result, slo) for slo in self.slos)
+            self._tried[replicas, requests_per_s] = fracs
+        return fracs
 
     def _holds(self, replicas: int, requests_per_s: float, place: int) -> bool:
-        fracs, is_idle_enough = self._simulated(replicas, requests_per_s)
-        return fracs[place] >= self.slos[place].attainment_frac and is_idle_enough
+        if requests_per_s > self.utilisation_frac * self.flat_out_per_replica_s * replicas:
+            return False
+        return self._simulated(replicas, requests_per_s)[place] >= self.slos[place].attainment_frac
+
+
+def flat_out_per_s(step_time: StepTime, limits: EngineLimits, workload: Workload) -> float:
+    """Requests per second that one replica gets through while it always has more to do.
+
+    Asked for more than that, its queue grows without end, however few requests of a short log notice. How long an
+    engine is busy would not tell: one that batches is busy with a single request, and takes many more at the same
+    time. Found as what the log once more adds to the time when all requests are there at once, so that filling the
+    batch and emptying it do not count: 1/s for one sequence at a time of one second each.
+    """
+
+    def makespan_s(copies: int) -> float:
+        at_once = dataclasses.replace(
+            workload,
+            arrival_s=np.zeros(copies * workload.requests),
+            input_tokens=np.tile(workload.input_tokens, copies),
+            output_tokens=np.tile(workload.output_tokens, copies),
+        )
+        return simulate(step_time, limits, at_once, replicas=1).end_s
+
+    return workload.requests / (makespan_s(2) - makespan_s(1))
+
+
+def _rate(centre_per_s: float, step: int) -> float:
+    return centre_per_s / RATE_SPAN * RATE_TOLERANCE**step

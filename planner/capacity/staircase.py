@@ -24,7 +24,11 @@ MAX_REPLICAS = 256
 """Largest fleet that is simulated; beyond it the rate per replica of the last step is kept."""
 
 GRID_STEP = 1.15
-"""Ratio of the fleet sizes that are simulated, from 8 on; those between are interpolated."""
+"""Ratio of the fleet sizes whose highest rate is searched for, from 8 on; those between are tried at their neighbours'
+rate per replica."""
+
+CLIMB_BELOW = 40
+"""Fleet sizes below this are tried at higher rates too: there a few percent are a whole replica."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,10 +158,11 @@ def capacity_curve(
     """The staircase up to `max_requests_per_s` or `max_replicas`, or why not even an empty replica holds the SLO.
 
     At the highest rate of a step, at least `attainment_frac` of the workload's requests meet the SLO (a request that is
-    too long for the replica is a miss), and the work of every replica fits into `target_utilisation_frac` of the time
-    that the log spans. Fleet
-    sizes are simulated one by one up to 8 and then 1.15 times apart; between two of them the lower of their rates per
-    replica counts. Of a log of many hours, the bursts within the hours count (`planner.workload.burst_sample`).
+    too long for the replica is a miss), and the rate is at most `target_utilisation_frac` of what the replicas get
+    through when they are never idle. Fleet sizes are searched one by one up to 8 and then 1.15 times apart; between two
+    of them the lower of their rates per replica is simulated, then higher ones while they hold (below 40 replicas), or
+    lower ones until one does. Of a log of many hours, the bursts within the hours count
+    (`planner.workload.burst_sample`).
     Raises `InputError` for an SLO or a rate that makes no sense.
     """
     return capacity_curves(
@@ -208,7 +213,7 @@ def capacity_curves(
                 )
             )
             continue
-        replicas, rates = _between(simulated)
+        replicas, rates, more_rows = _between(simulated, search, place, alone_per_s, alone_frac)
         last = simulate(step_time, limits, at_rate(workload, rates[-1]), replicas=replicas[-1])
         found.append(
             CapacityCurve(
@@ -217,7 +222,7 @@ def capacity_curves(
                 busy_s_per_request=float(last.busy_s.sum()) / (workload.requests - last.too_long),
                 requests_outside_hull_frac=outside_frac,
                 load_time_s=profile.load_time_s,
-                attainment=tuple(rows),
+                attainment=tuple(sorted([*rows, *more_rows], key=lambda row: row.replicas)),
             )
         )
     return tuple(found)
@@ -332,14 +337,26 @@ def _grid(max_replicas: int) -> Iterator[int]:
     yield max_replicas
 
 
-def _between(simulated: list[tuple[int, float]]) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Every fleet size from the first simulated to the last; between two, the lower of their rates per replica."""
+def _between(
+    simulated: list[tuple[int, float]], search: RateSearch, place: int, alone_per_s: float, alone_frac: float
+) -> tuple[tuple[int, ...], tuple[float, ...], list[AttainmentRow]]:
+    """Every fleet size from the first simulated to the last, and the attainment of those that were tried higher.
+
+    Between two the lower of their rates per replica is tried first; requests dealt in turn meet some sizes in the
+    rhythm of their bursts, which then hold less than that.
+    """
     replicas, rates = [simulated[0][0]], [simulated[0][1]]
+    rows: list[AttainmentRow] = []
     for (n0, rate0), (n1, rate1) in itertools.pairwise(simulated):
         per_replica = min(rate0 / n0, rate1 / n1)
         for n in range(n0 + 1, n1):
+            guess = min(n * per_replica, rate1)
+            most = rate1 if n < CLIMB_BELOW else guess
+            rate = search.rate_from(guess, n, n * alone_per_s, place, least_per_s=rates[-1], most_per_s=most)
+            if n < CLIMB_BELOW and rate > rates[-1]:
+                rows.append(search.below(n, rate, alone_frac, place))
             replicas.append(n)
-            rates.append(min(max(rate0, n * per_replica), rate1))
+            rates.append(max(rate, rates[-1]))
         replicas.append(n1)
-        rates.append(rate1)
-    return tuple(replicas), tuple(rates)
+        rates.append(max(rate1, rates[-1]))
+    return tuple(replicas), tuple(rates), rows

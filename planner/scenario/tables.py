@@ -143,7 +143,7 @@ class Fleet:
     """What the operator adds to the bare need; see `planner.capacity.staircase.FleetRules`.
 
     `scale_by_hour` is for rent only.
-    `target_utilisation_frac`: no replica is busy for more than this share of the time, bursts of the log included.
+    `target_utilisation_frac`: the fleet is asked for at most this share of what it gets through when it is never idle.
     """
 
     spare_replicas: Annotated[int, Field(ge=0)] = 1

@@ -1,6 +1,7 @@
 """Replicas by hand, the laws of a staircase, and why something does not fit."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,9 +24,12 @@ from planner.profile import (
     Scheduler,
     StepTime,
     StepTimeFit,
+    load_profile,
 )
+from planner.simulator.simulate import simulate
+from planner.steptime.reference import reference_profile
 from planner.traces.request_log import read_log
-from planner.workload import WeekShape, Workload, flat_week, servegen_week
+from planner.workload import WeekShape, Workload, at_rate, flat_week, servegen_week
 
 ONE_AT_A_TIME = EngineLimits(
     scheduler=Scheduler.SLOTS, max_sequences=1, step_token_budget=4096, context_tokens=4096, kv_capacity_tokens=4096
@@ -314,3 +318,52 @@ def test_whole_machines_are_paid_in_full() -> None:
     plan = plan_hours(STAIRS, 1.0, flat_week(), FleetRules(spare_replicas=1), replicas_per_machine=5)
     assert (plan.peak_replicas, plan.hours[0].paid_replicas, plan.replica_hours_per_week) == (3, 5, 5 * 168)
     assert plan.utilisation_frac == pytest.approx(1.2 / 5)
+
+
+def test_an_engine_that_batches_is_not_full_because_it_is_busy() -> None:
+    """Replies that overlap keep an engine busy from a few requests a second on, and it holds the SLO far beyond that:
+    every rate of the staircase is one that the simulator holds, and 5 % more on one replica is not."""
+    profile = reference_profile("llama-3.1-70b/h100_sxm/fp8/vllm/tp8")
+    rng = np.random.default_rng(7)
+    load = dataclasses.replace(
+        _even(3000, 1.0),
+        arrival_s=np.cumsum(rng.exponential(1.0, 3000)),
+        input_tokens=rng.integers(10, 800, 3000),
+        output_tokens=rng.integers(5, 300, 3000),
+    )
+    slo = Slo(attainment_frac=0.95, ttft_s=3.0, e2e_s=10.0)
+    curve = _curve(capacity_curve(profile, load, slo, max_requests_per_s=60.0))
+
+    def held_frac(replicas: int, rate: float) -> float:
+        result = simulate(profile.fit.step_time, profile.limits, at_rate(load, rate), replicas=replicas)
+        return float(np.mean((result.ttft_s <= 3.0) & (result.e2e_s <= 10.0)))
+
+    assert curve.replicas[-1] <= 4
+    for replicas, rate in zip(curve.replicas, curve.max_requests_per_s, strict=True):
+        assert held_frac(replicas, rate) >= 0.95
+    assert held_frac(1, 1.05 * curve.max_requests_per_s[0]) < 0.95
+
+
+def test_a_backlog_that_a_short_log_hides_is_no_capacity() -> None:
+    """One second each, and 50 s of patience: a log of 100 could be sent at 1.5/s, with the backlog growing all along.
+    A target of 80 % leaves a fifth of what the engine gets through."""
+    slo = Slo(attainment_frac=1.0, ttft_s=50.0)
+    full = _curve(capacity_curve(_profile(), _even(100, 1.0), slo, max_requests_per_s=3.0))
+    assert full.max_requests_per_s[0] == pytest.approx(1.0, rel=0.011)
+    part = _curve(capacity_curve(_profile(), _even(100, 1.0), slo, max_requests_per_s=3.0, target_utilisation_frac=0.8))
+    assert part.max_requests_per_s[0] == pytest.approx(0.8, rel=0.011)
+
+
+def test_every_size_of_the_staircase_holds_its_rate(azure_log: Path, repository: Path) -> None:
+    """Dealt in turn, some sizes meet the rhythm of the log's bursts and hold less than their neighbours."""
+    load = read_log(azure_log)[0]
+    profile = load_profile(repository / "examples" / "profile.json")
+    slo = Slo(attainment_frac=0.95, ttft_s=100.0)
+    curve = _curve(capacity_curve(profile, load, slo, max_requests_per_s=7.0))
+    assert curve.replicas[-1] > 30
+    before = 0.0
+    for replicas, rate in zip(curve.replicas, curve.max_requests_per_s, strict=True):
+        if rate > before:
+            result = simulate(profile.fit.step_time, profile.limits, at_rate(load, rate), replicas=replicas)
+            assert np.mean(result.ttft_s <= 100.0) >= 0.95
+        before = rate

@@ -7,7 +7,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from planner.commands.workload import register
+from planner.commands import model
+from planner.commands import workload as workload_command
 from planner.errors import InputError
 from planner.profile import dump_profile
 from planner.steptime.reference import reference_profile
@@ -30,7 +31,8 @@ def _log(folder: Path, rows: str) -> Path:
 
 def _invoke(*arguments: object) -> object:
     app = typer.Typer()
-    register(app)
+    model.register(app)
+    workload_command.register(app)
     result = CliRunner().invoke(app, [str(a) for a in arguments])
     return result.exception if result.exception else json.loads(result.stdout)
 
