@@ -42,9 +42,9 @@ def _mooncake(folder: Path) -> Path:
 def test_the_command_says_the_share(tmp_path: Path) -> None:
     app = typer.Typer()
     register(app)
-    value = json.loads(CliRunner().invoke(app, ["workload", str(_mooncake(tmp_path)), "--json"]).stdout)
+    value = json.loads(CliRunner().invoke(app, [str(_mooncake(tmp_path)), "--json"]).stdout)
     assert value["prefix_cached_frac"] == pytest.approx(1024 / 2200)
-    assert "46.5%" in CliRunner().invoke(app, ["workload", str(_mooncake(tmp_path))]).stdout
+    assert "46.5%" in CliRunner().invoke(app, [str(_mooncake(tmp_path))]).stdout
 
 
 def test_logs_without_hashes_have_no_share(azure_log: Path, tmp_path: Path) -> None:

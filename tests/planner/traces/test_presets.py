@@ -46,7 +46,7 @@ def test_the_command_writes_a_log(tmp_path: Path) -> None:
     app = typer.Typer()
     register(app)
     path = tmp_path / "chat.csv"
-    arguments = ["workload", "preset:interactive-chat", "--rate", "4", "--requests", "500", "--out", str(path)]
+    arguments = ["preset:interactive-chat", "--rate", "4", "--requests", "500", "--out", str(path)]
     value = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
     assert value["requests"] == 500
     assert read_log(path)[0].requests_per_s == pytest.approx(4.0, rel=0.15)
@@ -66,6 +66,6 @@ def test_the_command_writes_a_log(tmp_path: Path) -> None:
 def test_refusals(arguments: list[str], sentence: str) -> None:
     app = typer.Typer()
     register(app)
-    result = CliRunner().invoke(app, ["workload", *arguments])
+    result = CliRunner().invoke(app, [*arguments])
     assert isinstance(result.exception, InputError)
     assert sentence in str(result.exception)

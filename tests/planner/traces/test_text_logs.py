@@ -114,12 +114,12 @@ def test_the_command_counts_writes_and_a_plan_reads(tmp_path: Path) -> None:
     register(app)
     chat = _file(tmp_path, json.dumps(SHAREGPT), "chat.json")
     written = tmp_path / "log.csv"
-    arguments = ["workload", str(chat), "--rate", "2", "--out", str(written), "--allow-bad-rows", "1", "--json"]
+    arguments = [str(chat), "--rate", "2", "--out", str(written), "--allow-bad-rows", "1", "--json"]
     value = json.loads(CliRunner().invoke(app, arguments).stdout)
     assert (value["format"], value["requests"]) == ("conversations", 3)
     assert sorted(read_log(written)[0].input_tokens.tolist()) == [2, 2, 10]
-    listed = json.loads(CliRunner().invoke(app, ["workload", "--list", "--json"]).stdout)
+    listed = json.loads(CliRunner().invoke(app, ["--list", "--json"]).stdout)
     assert {"interactive-chat", "reasoning"} <= {preset["name"] for preset in listed["presets"]}
-    assert "preset:interactive-chat" in CliRunner().invoke(app, ["workload", "--list"]).stdout
-    for wrong in (["workload"], ["workload", str(chat), "--column", "prompt"], ["workload", str(chat), "--rate", "0"]):
+    assert "preset:interactive-chat" in CliRunner().invoke(app, ["--list"]).stdout
+    for wrong in (["workload"], [str(chat), "--column", "prompt"], ["workload", str(chat), "--rate", "0"]):
         assert isinstance(CliRunner().invoke(app, wrong).exception, InputError)
