@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from planner.cost.options import OptionKind
 from planner.decision.plan import Plan
 from planner.decision.wording import cards, label, length, volume
+from planner.profile import Profile
 from planner.units import SECONDS_PER_HOUR
 from pricing.operations import NOT_COUNTED
 
@@ -68,6 +69,7 @@ def _capacity_cautions(plan: Plan) -> Iterator[str]:
             f"The replica was measured on {cores}{cards(host.accelerators)}; how many of it an offered machine "
             "carries is an assumption (replicas per machine)."
         )
+        yield from _foreign(key, plan.profiles[key])
         fleet = plan.scenario.fleet
         if fleet.scale_by_hour and fleet.boot_s is None and curve.load_time_s is None:
             yield f"Nobody measured how long {key} takes to load: replicas are taken to boot at once; set `boot_s`."
@@ -83,3 +85,22 @@ def _capacity_cautions(plan: Plan) -> Iterator[str]:
                 f"Fleets were simulated up to {curve.replicas[-1]} replicas ({volume(simulated)} requests/day, evenly "
                 "spread); beyond that, every further replica is credited with the same rate as the last."
             )
+
+
+def _foreign(key: str, profile: Profile) -> Iterator[str]:
+    """A measurement that was read in: whose it is, of what and when, and how far off it is where it was not fitted."""
+    origin, fit = profile.provenance, profile.fit
+    if origin.source != "imported":
+        return
+    errors = [
+        f"{name} {error:.0%}"
+        for name, error in (("TPOT", fit.held_out_tpot_error_frac), ("TTFT", fit.held_out_ttft_error_frac))
+        if error is not None
+    ]
+    off = f"; on points left out of the fit it is off by {' and '.join(errors)}" if errors else ""
+    source = "; ".join(origin.notes[:1]) or "source not stated"
+    yield (
+        f"{key} was not measured here but read in ({source}): {origin.model} "
+        f"with {origin.engine}, version {origin.engine_version}, measured {origin.measured_at[:10]}{off}. Measure your "
+        "own machine before you sign."
+    )

@@ -137,6 +137,12 @@ def validate_requests(log: RequestLog) -> Scoreboard:
     n = log.arrival_s.size
     if n <= FIT_REQUESTS:
         raise InputError(f"{log.name} holds {n} requests and the first {FIT_REQUESTS} are fitted; log more to score")
+    has_tpot = np.isfinite(log.tpot_s)
+    if not (has_tpot[:FIT_REQUESTS].any() and has_tpot[FIT_REQUESTS:].any()):
+        raise InputError(
+            f"{log.name}: all of the first {FIT_REQUESTS} requests or all others have a single output token, so there is "
+            "no TPOT to score; log requests with longer answers"
+        )
     fit = fit_requests(log, fit_count=FIT_REQUESTS, seed=SEED)
     rest = slice(FIT_REQUESTS, None)
     forecast = fit.forecast

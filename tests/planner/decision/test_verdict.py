@@ -7,11 +7,13 @@ from plan_case import SCENARIO, write_case
 
 from planner.analysis.breakeven import BreakEven, ClosestApproach, Crossing
 from planner.cost.options import OptionKind
+from planner.decision.cautions import cautions
 from planner.decision.decide import make_plan, size_fleets
 from planner.decision.plan import Plan
 from planner.decision.verdict import break_even_in_words, make_verdict
 from planner.decision.wording import describe
 from planner.scenario.load import load_inputs
+from planner.steptime.reference import reference_profile
 
 NONE = BreakEven(
     searched_from=1e3,
@@ -138,7 +140,10 @@ def test_a_fit_that_is_too_weak_is_said_where_the_sureness_is(plan: Plan) -> Non
     fit = dataclasses.replace(plan.profiles[key].fit, held_out_tpot_error_frac=0.83)
     weak = dataclasses.replace(plan.profiles[key], fit=fit)
     assert fit.held_out_error_frac == 0.83
-    said = {point.about: point.says for point in make_verdict(dataclasses.replace(plan, profiles={key: weak})).points}
+    said = {
+        point.about: point.says
+        for point in make_verdict(dataclasses.dataclasses.replace(plan, profiles={key: weak})).points
+    }
     assert "was off by 83% on load points" in said["How sure"]
     assert "was off by" not in plan.verdict.paragraph
 
@@ -164,3 +169,14 @@ def test_an_assumption_that_turns_the_answer_is_named(plan: Plan) -> None:
 def test_the_log_that_is_too_short_for_days_says_so(plan: Plan) -> None:
     assert plan.verdict.cautions[0].startswith("The log covers 3 minutes and can carry no claim about days")
     assert any("resale (part of book value)" in caution for caution in plan.verdict.cautions)
+
+
+def test_a_profile_that_was_read_in_says_whose_it_is_and_how_far_off(plan: Plan) -> None:
+    assert not any("read in" in text for text in cautions(plan))
+    foreign = reference_profile("llama-3.1-70b/h100_sxm/fp8/vllm/tp8")
+    other = dataclasses.replace(plan, profiles=dict.fromkeys(plan.profiles, foreign))
+    said = [text for text in cautions(other) if "read in" in text]
+    assert len(said) == len(plan.profiles)
+    assert "someone else's measurement" in said[0]
+    assert "with vllm, version unknown, measured 2025-10-29" in said[0]
+    assert "off by TPOT 2% and TTFT 27%" in said[0]

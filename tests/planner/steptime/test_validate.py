@@ -233,6 +233,13 @@ def test_too_few_requests(tmp_path: Path) -> None:
         validate_requests(read_request_log(_served_log(tmp_path, 50, 10**9)))
 
 
+def test_answers_of_one_token_have_no_tpot_to_score(tmp_path: Path) -> None:
+    log = read_request_log(_served_log(tmp_path, 160, 10**9))
+    single = dataclasses.replace(log, output_tokens=np.ones_like(log.output_tokens))
+    with pytest.raises(InputError, match="a single output token"):
+        validate_requests(single)
+
+
 def test_the_command_has_the_promised_keys(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.touch()

@@ -121,5 +121,5 @@ def test_the_command_counts_writes_and_a_plan_reads(tmp_path: Path) -> None:
     listed = json.loads(CliRunner().invoke(app, ["--list", "--json"]).stdout)
     assert {"interactive-chat", "reasoning"} <= {preset["name"] for preset in listed["presets"]}
     assert "preset:interactive-chat" in CliRunner().invoke(app, ["--list"]).stdout
-    for wrong in (["workload"], [str(chat), "--column", "prompt"], ["workload", str(chat), "--rate", "0"]):
+    for wrong in ([str(chat), "--column", "prompt"], [str(chat), "--rate", "0"]):
         assert isinstance(CliRunner().invoke(app, wrong).exception, InputError)
