@@ -140,8 +140,8 @@ def validate_requests(log: RequestLog) -> Scoreboard:
     has_tpot = np.isfinite(log.tpot_s)
     if not (has_tpot[:FIT_REQUESTS].any() and has_tpot[FIT_REQUESTS:].any()):
         raise InputError(
-            f"{log.name}: all of the first {FIT_REQUESTS} requests or all others have a single output token, so there is "
-            "no TPOT to score; log requests with longer answers"
+            f"{log.name}: the first {FIT_REQUESTS} requests, or all others, have a single output token: there "
+            "is no TPOT to score; log requests with longer answers"
         )
     fit = fit_requests(log, fit_count=FIT_REQUESTS, seed=SEED)
     rest = slice(FIT_REQUESTS, None)

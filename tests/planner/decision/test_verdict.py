@@ -140,10 +140,7 @@ def test_a_fit_that_is_too_weak_is_said_where_the_sureness_is(plan: Plan) -> Non
     fit = dataclasses.replace(plan.profiles[key].fit, held_out_tpot_error_frac=0.83)
     weak = dataclasses.replace(plan.profiles[key], fit=fit)
     assert fit.held_out_error_frac == 0.83
-    said = {
-        point.about: point.says
-        for point in make_verdict(dataclasses.dataclasses.replace(plan, profiles={key: weak})).points
-    }
+    said = {point.about: point.says for point in make_verdict(dataclasses.replace(plan, profiles={key: weak})).points}
     assert "was off by 83% on load points" in said["How sure"]
     assert "was off by" not in plan.verdict.paragraph
 
