@@ -56,12 +56,12 @@ def curves_at(inputs: PlanInputs, curves: Curves, factors: Sequence[float]) -> d
     scenario = inputs.scenario
     others = [factor for factor in factors if factor != 1.0]
     slos = [scaled(scenario.slo.slo, factor) for factor in others]
-    rate, busy_frac = largest_rate_per_s(inputs), scenario.fleet.target_utilisation_frac
+    rate, target_frac = largest_rate_per_s(inputs), scenario.fleet.target_utilisation_frac
     by_factor: dict[float, dict[str, CapacityCurve | Shortfall]] = {factor: {} for factor in factors}
     for key, profile in sorted(inputs.profiles.items()):
         if scenario.slo.probability is None:
             found = capacity_curves(
-                profile, inputs.workload, slos, max_requests_per_s=rate, target_utilisation_frac=busy_frac
+                profile, inputs.workload, slos, max_requests_per_s=rate, target_utilisation_frac=target_frac
             )
         else:
             found = tuple(
@@ -71,7 +71,7 @@ def curves_at(inputs: PlanInputs, curves: Curves, factors: Sequence[float]) -> d
                     slo,
                     probability=scenario.slo.probability,
                     max_requests_per_s=rate,
-                    target_utilisation_frac=busy_frac,
+                    target_utilisation_frac=target_frac,
                 )
                 for slo in slos
             )
