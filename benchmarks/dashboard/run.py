@@ -23,6 +23,7 @@ from playwright.sync_api import sync_playwright
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 FLAGS = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync")
 HEADLINE = '[data-testid="stMain"] h2'
+AT_REST = '[data-test-script-state="notRunning"]'
 SPINNER = 'input[aria-label="Staff [FTE]"]'
 
 
@@ -89,7 +90,8 @@ def first_paint_s(page: Any, address: str) -> float:
 
 
 def move_s(page: Any, n: int) -> float:
-    """Change the staff, timed in the page itself from the key to the new headline."""
+    """Change the staff on a page at rest, timed in the page itself from the key to the new headline."""
+    page.wait_for_selector(AT_REST)
     page.wait_for_selector(SPINNER)
     value = f"{0.5 + (n % 97 + 1) * 0.01 + n * 1e-4:.4f}"
     page.locator(SPINNER).fill(value)
