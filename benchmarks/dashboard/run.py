@@ -24,6 +24,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 FLAGS = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync")
 HEADLINE = '[data-testid="stMain"] h2'
 AT_REST = '[data-test-script-state="notRunning"]'
+PATIENCE_S = 20.0
 SPINNER = 'input[aria-label="Staff [FTE]"]'
 
 
@@ -48,15 +49,19 @@ def main() -> None:
             page.set_default_timeout(60_000)
             print(f"first useful paint after the server is up: {first_paint_s(page, address):.2f} s")
             print(f"first useful paint of a second session: {first_paint_s(page, address):.2f} s")
-            moves = [move_s(page, n) for n in range(chosen.moves)]
-            print(
-                f"input to new verdict, {len(moves)} moves: median {statistics.median(moves):.3f} s, "
-                f"p90 {sorted(moves)[int(0.9 * len(moves))]:.3f} s, slowest {max(moves):.3f} s"
-            )
+            for how, at_rest in (("page at rest", True), ("one upon the other", False)):
+                moves = [
+                    move_s(page, n + (0 if at_rest else chosen.moves), at_rest=at_rest) for n in range(chosen.moves)
+                ]
+                lost = sum(move >= PATIENCE_S for move in moves)
+                print(
+                    f"input to new verdict, {how}, {len(moves)} moves: median {statistics.median(moves):.3f} s, "
+                    f"p90 {sorted(moves)[int(0.9 * len(moves))]:.3f} s, slowest {max(moves):.3f} s, without answer {lost}"
+                )
             process = psutil.Process(server.pid)
             used = [mib(process)]
             for n in range(chosen.interactions):
-                move_s(page, n)
+                move_s(page, n, at_rest=True)
                 if (n + 1) % 50 == 0:
                     used.append(mib(process))
             shown = ", ".join(f"{value:.0f}" for value in used)
@@ -89,9 +94,13 @@ def first_paint_s(page: Any, address: str) -> float:
     return time.perf_counter() - start
 
 
-def move_s(page: Any, n: int) -> float:
-    """Change the staff on a page at rest, timed in the page itself from the key to the new headline."""
-    page.wait_for_selector(AT_REST)
+def move_s(page: Any, n: int, *, at_rest: bool) -> float:
+    """Change the staff, timed in the page itself from the key to the new headline; `PATIENCE_S` where none came.
+
+    At rest the page has been drawn to its end before; else the key comes as soon as the last headline stands.
+    """
+    if at_rest:
+        page.wait_for_selector(AT_REST)
     page.wait_for_selector(SPINNER)
     value = f"{0.5 + (n % 97 + 1) * 0.01 + n * 1e-4:.4f}"
     page.locator(SPINNER).fill(value)
@@ -112,7 +121,7 @@ def move_s(page: Any, n: int) -> float:
         [SPINNER, HEADLINE],
     )
     if found < 0:
-        raise RuntimeError(f"the headline did not change within 20 s after staff = {value}")
+        return PATIENCE_S
     page.wait_for_timeout(50)
     return float(found) / 1000
 
