@@ -56,7 +56,8 @@ def main() -> None:
                 lost = sum(move >= PATIENCE_S for move in moves)
                 print(
                     f"input to new verdict, {how}, {len(moves)} moves: median {statistics.median(moves):.3f} s, "
-                    f"p90 {sorted(moves)[int(0.9 * len(moves))]:.3f} s, slowest {max(moves):.3f} s, without answer {lost}"
+                    f"p90 {sorted(moves)[int(0.9 * len(moves))]:.3f} s, slowest {max(moves):.3f} s, "
+                    f"without answer {lost}"
                 )
             process = psutil.Process(server.pid)
             used = [mib(process)]
