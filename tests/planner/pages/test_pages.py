@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from plan_case import SCENARIO, write_case
+from settled import TIMEOUT_S, session_of, settle
 from streamlit.testing.v1 import AppTest
 
 from planner.decision.decide import make_plan, size_fleets
@@ -15,7 +16,6 @@ from planner.decision.frontier import with_frontier
 from planner.decision.wording import percent, usd
 from planner.export.directory import verdict_document
 from planner.pages.link import from_query, to_query
-from planner.pages.state import Session
 from planner.pages.work import plan_key, shelf_of
 from planner.scenario.load import read_inputs
 from planner.scenario.toml_file import dump_scenario, load_scenario, parse_scenario
@@ -32,7 +32,6 @@ PAGES = (
     "backtest",
     "export",
 )
-TIMEOUT_S = 120
 
 Open = Callable[..., AppTest]
 
@@ -50,20 +49,6 @@ def opened(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
         return settle(app.switch_page(f"planner/pages/{page}.py").run()) if page != "verdict" else app
 
     return run
-
-
-def settle(app: AppTest) -> AppTest:
-    """Run until no plan is being made any more."""
-    while (job := state(app).job) is not None:
-        assert job.finished.wait(TIMEOUT_S)
-        app.run()
-    assert not app.exception, app.exception[0].message
-    return app
-
-
-def state(app: AppTest) -> Session:
-    found: Session = app.session_state["session"]
-    return found
 
 
 def said(app: AppTest) -> str:
@@ -101,7 +86,7 @@ def test_cost_against_latency_is_simulated_in_the_background_and_is_the_command_
     opened: Open, repository: Path
 ) -> None:
     app = opened("compare")
-    now = state(app)
+    now = session_of(app)
     if now.frontier_job is not None:  # else it was made for another test of this process
         assert now.frontier_job.finished.wait(TIMEOUT_S)
         app.run()
@@ -131,7 +116,7 @@ def test_without_any_known_latency_compare_says_why_there_is_no_chart(
     assert any("No option's latency is known" in info.value for info in app.info)
     reasons = "\n".join(text.value for text in app.markdown).replace("\\", "")
     assert "openai/gpt-4o-mini: nobody stated what it takes" in reasons
-    assert state(app).frontier_job is None
+    assert session_of(app).frontier_job is None
 
 
 LIMITS: dict[str, tuple[str, tuple[Any, ...]]] = {
@@ -161,11 +146,11 @@ def test_an_input_at_its_limits_gives_a_plan_or_one_sentence(opened: Open, key: 
 
 def test_a_week_of_the_log_that_it_does_not_have_is_refused_and_can_be_undone(opened: Open) -> None:
     app = opened()
-    before = state(app).scenario
+    before = session_of(app).scenario
     settle(next(box for box in app.selectbox if box.key == "week_shape").set_value("log").run())
     assert "shows no week" in said(app)
     settle(next(button for button in app.button if button.key == "undo_failed").click().run())
-    assert state(app).scenario == before
+    assert session_of(app).scenario == before
     assert not app.error
 
 
@@ -183,12 +168,12 @@ def test_an_input_moves_the_address_and_a_link_opens_the_same_plan(opened: Open)
     assert "assumptions.staff_fte" in query
     again = opened(**query)
     assert again.header[0].value == headline
-    assert state(again).scenario == state(app).scenario
+    assert session_of(again).scenario == session_of(app).scenario
 
 
 def test_the_uploaded_scenario_may_not_name_other_files(opened: Open, repository: Path) -> None:
     app = opened()
-    base = state(app).base
+    base = session_of(app).base
     stolen = dump_scenario(base).replace('log = "azure_code_2023.csv"', 'log = "../README.md"')
     wanted = parse_scenario(stolen, name="x")
     assert wanted != base

@@ -5,16 +5,15 @@ from pathlib import Path
 
 import pytest
 from plan_case import SCENARIO, write_case
+from settled import TIMEOUT_S, session_of, settle
 from streamlit.testing.v1 import AppTest
 
 from planner.charts.risk import payback_said
 from planner.decision.plan import Plan
 from planner.decision.wording import percent
 from planner.pages.show import escape
-from planner.pages.state import Session
 from planner.pages.work import plan_key, shelf_of
 
-TIMEOUT_S = 120
 BURSTS = SCENARIO.replace('log = "log.csv"', 'log = "log.csv"\nweek_shape = "servegen"').replace(
     "requests_per_day = 216_000", "requests_per_day = 864_000"
 )
@@ -35,22 +34,8 @@ def opened(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return run
 
 
-def settle(app: AppTest) -> AppTest:
-    """Run until no plan is being made any more."""
-    while (job := session(app).job) is not None:
-        assert job.finished.wait(TIMEOUT_S)
-        app.run()
-    assert not app.exception, app.exception[0].message
-    return app
-
-
-def session(app: AppTest) -> Session:
-    found: Session = app.session_state["session"]
-    return found
-
-
 def plan_of(app: AppTest) -> Plan:
-    now = session(app)
+    now = session_of(app)
     plan = shelf_of(now.scenario, now.shelf).plans.get(plan_key(now.scenario, now.directory))
     assert isinstance(plan, Plan)
     return plan
