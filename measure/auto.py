@@ -2,15 +2,19 @@
 
 One stream after another prompt length (the ladder) says how long requests take; that fixes three shapes. With the
 balanced one the concurrency doubles until the throughput gains no more or the slots are full. A grid at the other
-shapes follows, the first level once more (has the machine drifted?), a level beyond the slots, levels once more whose
-throughput is still uncertain, and at the end two open-loop runs at 50 and 85 % of the measured capacity, never fitted.
+shapes follows, the first level once more (has the machine drifted?), a level beyond the slots, the numbers of slots that
+the climb left out (five sequences may cost more than eight), and levels once more whose throughput is still uncertain.
+At the end come two open-loop runs at 50 and 85 % of the measured capacity, never fitted, and before, between and after
+them the balanced level of the highest throughput: a machine whose speed wanders is then measured and predicted at about
+the same speed, and its capacity is a mean over the run instead of its best moment.
 
 Every decision is a function of the finished levels, so a run that was interrupted goes on where it stood.
 """
 
+import itertools
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from measure.records import LevelSpec, SkippedLevel
 from measure.run_info import Plan, PlannedLevel, Shape
@@ -18,7 +22,7 @@ from measure.sweep import LADDER_SHAPE, FinishedLevel, expected_request_s, ladde
 from planner.profile import LevelSummary
 
 AUTO_PLAN = "auto"
-DEFAULT_BUDGET_S = 240.0
+DEFAULT_BUDGET_S = 360.0
 CI_TARGET_FRAC = 0.05
 """Wanted half width of the 95 % interval of a level's throughput."""
 MAX_REPEATS = 2
@@ -28,11 +32,13 @@ LOADS = (0.5, 0.85)
 """Shares of the measured capacity at which the held-back runs are offered."""
 
 _REPEAT = "-r"
+_BESIDE = ("-before-50", "-before-85", "-after-85")
+"""End the names of the full balanced levels before, between and after the held-back runs."""
 _SURE_CLIMB = 3
 _OTHER_SHAPES = 5
 """The climb above its third level leaves the time for this many levels of the other shapes."""
-_LEVEL_FRAC, _LADDER_FRAC = 0.042, 0.08
-_VALIDATION_FRACS = (0.17, 0.19)
+_LEVEL_FRAC, _LADDER_FRAC = 0.028, 0.055
+_VALIDATION_FRACS = (0.14, 0.16)
 _UNITS = (64, 32, 16, 8, 4)
 _GROWTH_UNDER_LOAD = 5.0
 _SHAPE_FRAC = 0.55
@@ -40,6 +46,7 @@ _GAIN = 1.05
 _PLATEAU_LEVELS = 2
 _MOST_STREAMS = 512
 _OVERFULL = 1.2
+_MOST_BETWEEN = 4
 _MIN_REQUESTS, _REQUESTS_PER_STREAM = 8, 4
 _MIN_WINDOW_S = 3.0
 _LONGEST_BLIND_PROMPT = 2048
@@ -93,12 +100,15 @@ def next_level(
         return None
     prompt_heavy, balanced, output_heavy = shapes
     climbed = _climb(finished, skipped, slots)
-    reserved_s = sum(_VALIDATION_FRACS) * plan.budget_s
-    if any(x.spec.is_validation for x in finished.values()):
-        return _validation(plan, finished, skipped, balanced, climbed, slots)
+    reserved_s = sum(_VALIDATION_FRACS) * plan.budget_s + len(_BESIDE) * plan.level_s
+    if any(name.endswith(_BESIDE) or x.spec.is_validation for name, x in finished.items()):
+        return _ending(plan, finished, skipped, balanced, slots)
     essential = dict(_essential_levels(climbed, prompt_heavy, balanced, output_heavy))
     beyond = _beyond_the_limit(prompt_heavy, balanced, slots=slots, kv_capacity_tokens=kv_capacity_tokens)
-    optional = _optional_levels(climbed, finished, prompt_heavy, balanced, output_heavy, beyond) if climbed else ()
+    between = between_the_climb(climbed) if slots is not None else ()
+    optional = (
+        _optional_levels(climbed, finished, prompt_heavy, balanced, output_heavy, beyond, between) if climbed else ()
+    )
     for name, point in (*essential.items(), *optional):
         if name in finished or name in skipped:
             continue
@@ -114,7 +124,7 @@ def next_level(
         if name in essential:
             reason = f"no time left for it in the {plan.budget_s:.0f} s of the run; give a longer --duration"
             return SkippedLevel(level=name, reason=reason)
-    return _validation(plan, finished, skipped, balanced, climbed, slots)
+    return _ending(plan, finished, skipped, balanced, slots)
 
 
 def choose_shapes(
@@ -146,19 +156,27 @@ def choose_shapes(
     return None
 
 
-def capacity_per_s(finished: Mapping[str, FinishedLevel], slots: int | None) -> float | None:
-    """Requests per second of the balanced shape at its best valid closed-loop level in which none waits for a slot."""
-    return max(
-        (
-            x.summary.requests_per_s
-            for x in finished.values()
-            if x.spec.mode == "closed"
-            and x.spec.shape == "balanced"
-            and x.summary.valid
-            and (slots is None or x.spec.target <= slots)
-        ),
-        default=None,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """The most that was held, and with how many streams."""
+
+    streams: int
+    requests_per_s: float
+
+
+def capacity(finished: Mapping[str, FinishedLevel], slots: int | None) -> Capacity | None:
+    """Requests per second of the balanced shape at the concurrency where most were held and none waits for a slot.
+
+    Repetitions of a level count by their mean: the best of several would be the machine's luckiest moment, and 85 %
+    of that up to its limit. 5.8/s, then 5.2/s with eight streams: 5.5/s.
+    """
+    rates: dict[int, list[float]] = {}
+    for x in finished.values():
+        streams = round(x.spec.target)
+        if x.spec.mode == "closed" and x.spec.shape == "balanced" and x.summary.valid and streams <= (slots or streams):
+            rates.setdefault(streams, []).append(x.summary.requests_per_s)
+    held = [Capacity(streams=streams, requests_per_s=sum(found) / len(found)) for streams, found in rates.items()]
+    return max(held, key=lambda x: x.requests_per_s, default=None)
 
 
 def _climb(finished: Mapping[str, FinishedLevel], skipped: Collection[str], slots: int | None) -> list[int]:
@@ -185,6 +203,22 @@ def _doublings(slots: int | None) -> Iterator[int]:
     yield slots or _MOST_STREAMS
 
 
+def between_the_climb(climbed: Sequence[int]) -> tuple[int, ...]:
+    """Up to four concurrencies that the climb left out, each in the middle of the widest gap there is by then.
+
+    1, 2, 4, 8 gives 6, 3, 5, 7 and 1, 2, 4, 8, 16 gives 12, 6, 10, 14: what an engine of slots takes for a step jumps
+    up and down with the number of sequences, so that no curve through powers of two tells it.
+    """
+    known, found = sorted(climbed), list[int]()
+    while len(found) < _MOST_BETWEEN:
+        gap, low = max(((b - a, a) for a, b in itertools.pairwise(known)), key=lambda x: (x[0], -x[1]), default=(0, 0))
+        if gap < 2:
+            break
+        found.append(low + gap // 2)
+        known = sorted([*known, found[-1]])
+    return tuple(found)
+
+
 def _essential_levels(
     climbed: Sequence[int], prompt_heavy: Shape, balanced: Shape, output_heavy: Shape
 ) -> Iterator[tuple[str, PlannedLevel]]:
@@ -205,6 +239,7 @@ def _optional_levels(
     balanced: Shape,
     output_heavy: Shape,
     beyond: tuple[str, PlannedLevel] | None,
+    between: Sequence[int],
 ) -> Iterator[tuple[str, PlannedLevel]]:
     """Levels for which there is time or not, in the order of their worth."""
     shapes = {shape.name for shape in (prompt_heavy, balanced, output_heavy)}
@@ -214,6 +249,8 @@ def _optional_levels(
     yield f"{name}{AGAIN}", first
     if beyond is not None:
         yield beyond
+    for streams in between:
+        yield _named(output_heavy, streams)
     for streams in reversed(climbed[1:]):
         yield _named(prompt_heavy, streams)
         yield _named(output_heavy, streams)
@@ -282,39 +319,50 @@ def validation_name(load: float) -> str:
     return f"validate-{load:.0%}".removesuffix("%")
 
 
-def _validation(
+def _ending(
     plan: Plan,
     finished: Mapping[str, FinishedLevel],
     skipped: Collection[str],
     balanced: Shape,
-    climbed: Sequence[int],
     slots: int | None,
 ) -> NextLevel | SkippedLevel | None:
-    """The held-back runs; once more where other processes disturbed one."""
+    """The held-back runs, each once more where other processes disturbed it, and full balanced levels beside them."""
     assert plan.budget_s is not None
-    capacity = capacity_per_s(finished, slots)
-    for load, frac in zip(LOADS, _VALIDATION_FRACS, strict=True):
+    full = capacity(finished, slots)
+    if full is None:
+        waiting = (name for name in map(validation_name, LOADS) if name not in skipped)
+        return next((SkippedLevel(level=x, reason="no valid level says what the capacity is") for x in waiting), None)
+    beside = PlannedLevel(shape=balanced, concurrency=full.streams)
+    full_request_s = full.streams / full.requests_per_s
+    for load, frac, suffix in zip((*LOADS, None), (*_VALIDATION_FRACS, 0.0), _BESIDE, strict=True):
+        taken = (*finished, *skipped)
+        if not any(name.endswith(suffix) for name in taken):
+            name = _name("balanced", full.streams) + suffix
+            spec = _closed_spec(name, beside, plan, full_request_s)
+            if spec is None or 2 * full_request_s > plan.level_s:
+                reason = f"two requests of about {full_request_s:.1f} s each do not fit into {plan.level_s:.0f} s"
+                return SkippedLevel(level=name, reason=reason)
+            return NextLevel(spec=replace(spec, max_s=min(spec.max_s, plan.level_s)), expected_s=full_request_s)
+        if load is None:
+            return None
         name = validation_name(load)
         first = finished.get(name)
         if first is not None and not first.summary.valid:
             name += f"{_REPEAT}2"
-        if name in finished or name in skipped:
+        if name in taken:
             continue
-        if capacity is None:
-            return SkippedLevel(level=name, reason="no valid level says what the capacity is")
-        top = finished.get(_name("balanced", climbed[-1])) if climbed else None
         return NextLevel(
             spec=LevelSpec(
                 level=name,
                 shape=balanced.name,
                 mode="open",
-                target=float(f"{load * capacity:.4g}"),
+                target=float(f"{load * full.requests_per_s:.4g}"),
                 input_tokens=balanced.input_tokens,
                 output_tokens=balanced.output_tokens,
                 max_s=frac * plan.budget_s,
                 warm_up=False,
                 is_validation=True,
             ),
-            expected_s=top.summary.e2e_s.mean if top and top.summary.e2e_s else 1.0,
+            expected_s=full_request_s,
         )
     return None

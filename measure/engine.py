@@ -26,7 +26,7 @@ _POLL_S = 0.05
 _STOP_GRACE_S = 3.0
 _LOG_TAIL_BYTES = 4000
 _SPIN_VARIABLE = "GOMP_SPINCOUNT"
-_SPIN_COUNT = "300"
+_SPIN_COUNT = "1000"
 """How long an engine thread spins at a barrier before it sleeps; a value set by the user wins.
 
 With as many threads as cores, OpenMP's long default makes one busy neighbour cost a factor of ten: a thread burns the

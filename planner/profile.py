@@ -48,8 +48,9 @@ class StepTime:
     cache per slot).
 
     `decode(D) = per_sequence_s * D + per_sqrt_sequence_s * sqrt(D)`, or, where `decode_curve` is given (engines whose
-    decode cost jumps with the batch), the piecewise linear monotone curve through its (D, seconds) points, flat to the
-    left of the first, and with the last segment's slope to the right of the last; `per_sequence_s` and
+    decode cost jumps with the batch), the piecewise linear curve through its (D, seconds) points, flat to the left of
+    the first, and to the right of the last with the last segment's slope where that rises. It may fall from one point
+    to the next: kernels made for four or eight sequences at once take longer for seven. `per_sequence_s` and
     `per_sqrt_sequence_s` are then 0.
 
     `request_overhead_s` is added once to the TTFT of every request (HTTP, tokenizer, scheduling).

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from measure.auto import DEFAULT_BUDGET_S
 from planner.profile import HeldBackRun, load_profile
 
 LIMITS = {"TPOT mean": 0.10, "E2E mean": 0.10, "TTFT p95": 0.25}
@@ -32,7 +33,7 @@ def measure(directory: Path, target: list[str], duration_s: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--duration", type=float, default=240.0, help="seconds of one --auto run")
+    parser.add_argument("--duration", type=float, default=DEFAULT_BUDGET_S, help="seconds of one --auto run")
     parser.add_argument("--synthetic", default="SmolLM2-135M:Q8_0")
     parser.add_argument("--gguf", help="a model file instead of a synthetic model")
     parser.add_argument("--out", type=Path, default=Path("runs/live"))

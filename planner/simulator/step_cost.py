@@ -8,7 +8,8 @@ from planner.profile import EngineLimits, StepTime
 def decode_s(step_time: StepTime, sequences: float) -> float:
     """Seconds that decoding one token for each of `sequences` adds to a step; 0 for none.
 
-    A curve through (1, 0.0) and (4, 0.006) gives 0.002 s at 2 sequences and 0.008 s at 5.
+    A curve through (1, 0.0) and (4, 0.006) gives 0.002 s at 2 sequences and 0.008 s at 5. Beyond its last point no
+    curve falls: (4, 0.006) and (5, 0.005) give 0.005 s at 6.
     """
     if sequences <= 0:
         return 0.0
@@ -19,6 +20,8 @@ def decode_s(step_time: StepTime, sequences: float) -> float:
         return curve[0][1]
     right = next((k for k in range(1, len(curve)) if sequences <= curve[k][0]), len(curve) - 1)
     (d0, t0), (d1, t1) = curve[right - 1], curve[right]
+    if sequences > d1 and t1 < t0:
+        return t1
     return t0 + (t1 - t0) * (sequences - d0) / (d1 - d0)
 
 

@@ -193,11 +193,8 @@ class _Form:
     def _decode_features(self, sequences: float) -> NDArray[np.float64]:
         if not self.knots:
             return np.array([sequences, math.sqrt(sequences)])
-        low, high = np.array(self.knots[:-1], dtype=float), np.array(self.knots[1:], dtype=float)
-        features: NDArray[np.float64] = np.clip((sequences - low) / (high - low), 0.0, 1.0)
-        if features.size and sequences > high[-1]:
-            features[-1] = (sequences - low[-1]) / (high[-1] - low[-1])
-        return features
+        heights = np.eye(len(self.knots))[:, 1:]
+        return np.array([np.interp(sequences, self.knots, height) for height in heights.T])
 
     def _tpot_row(self, point: LoadPoint, waited_steps: float) -> NDArray[np.float64]:
         i, o = point.input_tokens, point.output_tokens
@@ -216,8 +213,7 @@ class _Form:
 
     def _step_time(self, values: NDArray[np.float64]) -> StepTime:
         decode = values[_DECODE:]
-        heights = np.concatenate([[0.0], np.cumsum(decode)])
-        curve = tuple((k, float(h)) for k, h in zip(self.knots, heights, strict=True)) if self.knots else ()
+        curve = tuple((k, float(h)) for k, h in zip(self.knots, (0.0, *decode), strict=True)) if self.knots else ()
         return StepTime(
             base_s=float(values[_BASE]),
             per_prefill_token_s=float(values[_PREFILL]),

@@ -11,7 +11,6 @@ level changes its residual r to (1 - H)^-1 r with H the level's block of the hat
 """
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -149,17 +148,16 @@ class _Problem:
             names.append("mixed_step_s")
             start.append(math.log(max(step_time.mixed_step_s, step_time.base_s / 2, 1e-6)))
         knots = tuple(k for k, _ in step_time.decode_curve[1:])
-        heights = [height for _, height in step_time.decode_curve]
-        start += [math.log(max(b - a, floor_s)) for a, b in itertools.pairwise(heights)]
+        start += [math.log(max(height, floor_s)) for _, height in step_time.decode_curve[1:]]
         return _Problem(step_time, fitting, limits, tuple(names), knots, np.array(start))
 
     def step_time(self, point: Floats) -> StepTime:
         values = np.exp(point)
         scaled: dict[str, Any] = {name: float(value) for name, value in zip(self.names, values, strict=False)}
         if self.knots:
-            heights = np.cumsum(values[len(self.names) :])
             first = self.template.decode_curve[0][0]
-            curve = ((first, 0.0), *((k, float(h)) for k, h in zip(self.knots, heights, strict=True)))
+            heights = zip(self.knots, values[len(self.names) :], strict=True)
+            curve = ((first, 0.0), *((k, float(height)) for k, height in heights))
             return dataclasses.replace(self.template, decode_curve=curve, **scaled)
         return dataclasses.replace(self.template, **scaled)
 
