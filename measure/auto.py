@@ -2,8 +2,8 @@
 
 One stream after another prompt length (the ladder) says how long requests take; that fixes three shapes. With the
 balanced one the concurrency doubles until the throughput gains no more or the slots are full. A grid at the other
-shapes follows, the first level once more (has the machine drifted?), a level beyond the slots, the numbers of slots that
-the climb left out (five sequences may cost more than eight), and levels once more whose throughput is still uncertain.
+shapes follows, the first level once more (has the machine drifted?), a level beyond the slots, the numbers of slots
+that the climb left out (five sequences may cost more than eight), levels once more whose throughput is still uncertain.
 At the end come two open-loop runs at 50 and 85 % of the measured capacity, never fitted, and before, between and after
 them the balanced level of the highest throughput: a machine whose speed wanders is then measured and predicted at about
 the same speed, and its capacity is a mean over the run instead of its best moment.
@@ -22,7 +22,7 @@ from measure.sweep import LADDER_SHAPE, FinishedLevel, expected_request_s, ladde
 from planner.profile import LevelSummary
 
 AUTO_PLAN = "auto"
-DEFAULT_BUDGET_S = 360.0
+DEFAULT_BUDGET_S = 300.0
 CI_TARGET_FRAC = 0.05
 """Wanted half width of the 95 % interval of a level's throughput."""
 MAX_REPEATS = 2
@@ -37,8 +37,8 @@ _BESIDE = ("-before-50", "-before-85", "-after-85")
 _SURE_CLIMB = 3
 _OTHER_SHAPES = 5
 """The climb above its third level leaves the time for this many levels of the other shapes."""
-_LEVEL_FRAC, _LADDER_FRAC = 0.028, 0.055
-_VALIDATION_FRACS = (0.14, 0.16)
+_LEVEL_FRAC, _LADDER_FRAC = 0.033, 0.065
+_VALIDATION_FRACS = (0.16, 0.18)
 _UNITS = (64, 32, 16, 8, 4)
 _GROWTH_UNDER_LOAD = 5.0
 _SHAPE_FRAC = 0.55

@@ -112,7 +112,7 @@ def measure(
         typer.Option(
             min=1.0,
             max=MAX_DURATION_S,
-            help="Seconds per level, warm-up included (default 30); with --auto of the whole run (default 360).",
+            help="Seconds per level, warm-up included (default 30); with --auto of the whole run (default 300).",
         ),
     ] = None,
     busy_ok: Annotated[

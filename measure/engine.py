@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import psutil
+
 from measure.endpoint import Endpoint
 from measure.gpu import GpuReader
 from measure.host import usable_cores
@@ -26,13 +28,17 @@ _POLL_S = 0.05
 _STOP_GRACE_S = 3.0
 _LOG_TAIL_BYTES = 4000
 _SPIN_VARIABLE = "GOMP_SPINCOUNT"
-_SPIN_COUNT = "1000"
+_IDLE_SPINS, _BUSY_SPINS = "10000", "300"
+_BUSY_CORES = 0.25
+_LOOK_AROUND_S = 0.5
 """How long an engine thread spins at a barrier before it sleeps; a value set by the user wins.
 
-With as many threads as cores, OpenMP's long default makes one busy neighbour cost a factor of ten: a thread burns the
-time slice that the other one needs. Measured on 2 cores with a 135M Q8_0 shape beside one busy loop, TTFT of 256 tokens
-and TPOT: default 2.7 to 5.4 s and 166 to 525 ms, 300 spins 1.1 s and 29 ms. In the
-calmest interleaved runs TTFT was equal at 0.32 s, TPOT 8.3 to 9.9 ms by default and 10.0 to 12.7 ms with 300 spins.
+With as many threads as cores, a thread that sleeps is at the mercy of how fast a (virtual) core wakes: a step of eight
+sequences took 36 to 46 ms with 300 spins and 30 to 35 ms with 1,000, 3,000 or 10,000 (135M Q8_0 shape, 2 cores, medians
+of four interleaved levels each). A thread that spins burns the time slice that the other one needs, once a neighbour
+uses the same cores: beside one busy loop TPOT of one stream was 19 ms with 300 spins, 32 with 1,000, 69 with 3,000 and
+about 200 with 10,000. So the engine spins long on a machine where others use less than a quarter of a core as it
+starts, and shortly on any other.
 """
 
 
@@ -90,6 +96,7 @@ def embedded_engine(options: EngineOptions, directory: Path) -> Iterator[Running
         "facts": str(facts_file),
     }
     facts_file.unlink(missing_ok=True)
+    spins = os.environ.get(_SPIN_VARIABLE) or _spins()
     with log.open("ab") as sink:
         started = time.monotonic()
         process = subprocess.Popen(
@@ -98,14 +105,14 @@ def embedded_engine(options: EngineOptions, directory: Path) -> Iterator[Running
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={_SPIN_VARIABLE: _SPIN_COUNT} | os.environ,
+            env=os.environ | {_SPIN_VARIABLE: spins},
         )
     try:
         _wait_until_ready(process, port, options, log)
         load_time_s = time.monotonic() - started
         yield RunningEngine(
             endpoint=Endpoint(host=LOOPBACK, port=port, is_tls=False, base_path="/v1"),
-            facts=_facts(json.loads(facts_file.read_text()), model, options, threads, load_time_s, process.pid),
+            facts=_facts(json.loads(facts_file.read_text()), model, options, threads, spins, load_time_s, process.pid),
             process=process,
             log=log,
         )
@@ -121,6 +128,12 @@ def _check_installed() -> None:
             "the embedded engine is not installed: pip install 'breakeven[engine]', "
             "or measure a running server with --endpoint"
         ) from None
+
+
+def _spins() -> str:
+    """For an engine that is about to start: long where the machine has nothing else to do."""
+    busy_cores = psutil.cpu_percent(_LOOK_AROUND_S) / 100 * (psutil.cpu_count() or 1)
+    return _IDLE_SPINS if busy_cores < _BUSY_CORES else _BUSY_SPINS
 
 
 def _claim_port(wanted: int | None) -> int:
@@ -167,7 +180,13 @@ def _is_ready(port: int) -> bool:
 
 
 def _facts(
-    said: dict[str, object], model: ModelFile, options: EngineOptions, threads: int, load_time_s: float, pid: int
+    said: dict[str, object],
+    model: ModelFile,
+    options: EngineOptions,
+    threads: int,
+    spins: str,
+    load_time_s: float,
+    pid: int,
 ) -> EngineFacts:
     system = str(said["system"])
     notes = []
@@ -191,7 +210,7 @@ def _facts(
             "n_batch": str(budget),
             "threads": str(threads),
             "cache_prompt": "false",
-            _SPIN_VARIABLE: os.environ.get(_SPIN_VARIABLE, _SPIN_COUNT),
+            _SPIN_VARIABLE: spins,
             "build": str(said["build"]),
             "cpu_features": system.removeprefix("CPU :").replace(" = 1", "").replace(" |", "").strip(),
         },

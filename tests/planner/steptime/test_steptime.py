@@ -57,6 +57,13 @@ def test_the_decode_curve_is_flat_left_linear_between_and_sloped_right() -> None
     )
 
 
+def test_a_decode_curve_that_falls_is_followed_between_its_points_but_not_beyond_the_last() -> None:
+    saw = dataclasses.replace(
+        GPU, per_sequence_s=0.0, per_sqrt_sequence_s=0.0, decode_curve=((1, 0.0), (7, 0.027), (8, 0.020))
+    )
+    assert [decode_s(saw, d) for d in (4, 7, 7.5, 8, 12)] == pytest.approx([0.0135, 0.027, 0.0235, 0.020, 0.020])
+
+
 def test_the_fit_recovers_a_smooth_truth() -> None:
     fit = fit_step_time(_points(GPU, PAGED, (1, 4, 16, 64)), limits=PAGED, seed=1)
     assert fit.points == 12
@@ -82,6 +89,19 @@ def test_slots_follow_a_jump_that_no_smooth_form_has() -> None:
     assert fit.fitted_tpot_error_frac < 0.05
     seconds = [s for _, s in fit.step_time.decode_curve]
     assert seconds == sorted(seconds)
+
+
+def test_slots_follow_kernels_that_take_longer_for_seven_sequences_than_for_eight() -> None:
+    # medians of single steps of llama.cpp, 135M-parameter Q8_0 shape on two cores, less those of one sequence
+    curve = ((1, 0.0), (2, 0.010), (3, 0.016), (4, 0.016), (5, 0.021), (6, 0.022), (7, 0.027), (8, 0.020))
+    truth = dataclasses.replace(
+        GPU, per_sequence_s=0.0, per_sqrt_sequence_s=0.0, per_prefill_token_s=1e-3, decode_curve=curve
+    )
+    limits = dataclasses.replace(SLOTS, max_sequences=8)
+    fit = fit_step_time(_points(truth, limits, tuple(map(float, range(1, 9)))), limits=limits, seed=1)
+    found = [decode_s(fit.step_time, d) for d in range(1, 9)]
+    assert found[4:] == pytest.approx([seconds for _, seconds in curve[4:]], rel=0.05)
+    assert found[6] > 1.2 * found[7]
 
 
 def test_prompt_cost_fits_measured_single_stream_ttft() -> None:
