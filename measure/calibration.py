@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from measure.records import LevelRecord, Outcome, RequestRecord
+from measure.slowness import Slowness
 from planner.profile import EngineLimits, LevelSummary, StepTimeFit
 from planner.steptime.fit import LoadPoint, fit_step_time
 from planner.steptime.refine import ClosedLevel, refine_step_time
@@ -43,20 +44,25 @@ def calibrate(
     requests: Grouped,
     *,
     limits: EngineLimits,
+    slowness: Slowness,
     seed: int,
 ) -> StepTimeFit:
-    """The step time that the simulator needs to give the means of the valid closed-loop levels."""
+    """The step time that the simulator needs to give the means of the valid closed-loop levels, each at the machine's
+    mean speed."""
     fit = fit_step_time(points, limits=limits, seed=seed)
     closed = (
-        _closed_level(level, summary, requests[level.spec.level, level.session])
-        for level, summary in zip(levels, summaries, strict=True)
+        _closed_level(level, summary, requests[level.spec.level, level.session], slowness.factor(place))
+        for place, (level, summary) in enumerate(zip(levels, summaries, strict=True))
         if summary.valid and summary.mode == "closed"
     )
     return refine_step_time(fit, [level for level in closed if level is not None], limits=limits, seed=seed)
 
 
-def _closed_level(level: LevelRecord, summary: LevelSummary, requests: Sequence[RequestRecord]) -> ClosedLevel | None:
-    """The level as it was run, `None` where nothing was measured in it."""
+def _closed_level(
+    level: LevelRecord, summary: LevelSummary, requests: Sequence[RequestRecord], slower: float
+) -> ClosedLevel | None:
+    """The level as it was run, `None` where nothing was measured in it; its times as on a machine of mean speed, where
+    it was run on one `slower` times as slow."""
     sent = sorted((r for r in requests if r.written_ns is not None), key=lambda r: r.written_ns or 0)
     if not sent or summary.ttft_s is None or summary.input_tokens is None:
         return None
@@ -68,9 +74,9 @@ def _closed_level(level: LevelRecord, summary: LevelSummary, requests: Sequence[
         concurrency=streams,
         input_tokens=np.array([usual if r.input_tokens is None else r.input_tokens for r in sent]),
         output_tokens=np.array([output_tokens(r) for r in sent]),
-        start_s=np.array(starts),
-        ttft_s=summary.ttft_s.mean,
-        tpot_s=summary.tpot_s.mean if summary.tpot_s is not None and summary.tpot_s.mean > 0 else None,
+        start_s=np.array(starts) / slower,
+        ttft_s=summary.ttft_s.mean / slower,
+        tpot_s=summary.tpot_s.mean / slower if summary.tpot_s is not None and summary.tpot_s.mean > 0 else None,
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from measure.auto import LOADS, validation_name
 from measure.calibration import Grouped, output_tokens
 from measure.records import LevelRecord, Outcome, RequestRecord
+from measure.slowness import Slowness, slowed
 from measure.summary import e2e_s, tpot_s, ttft_s
 from planner.profile import Check, EngineLimits, HeldBackRun, LevelSummary, StepTime
 from planner.simulator.simulate import simulate
@@ -22,17 +23,20 @@ def held_back_runs(
     levels: Sequence[LevelRecord],
     summaries: Sequence[LevelSummary],
     requests: Grouped,
+    slowness: Slowness,
 ) -> tuple[HeldBackRun, ...]:
-    """One entry for every valid open-loop level with at least five complete requests."""
+    """One entry for every valid open-loop level with at least five complete requests, predicted for a machine as slow as
+    this one was during the level."""
     runs = (
         _held_back(
-            step_time,
+            slowed(step_time, slowness.factor(place)),
             limits,
             level,
             requests[level.spec.level, level.session],
             cached_frac=summary.cached_input_frac or 0.0,
+            slower=slowness.of_level[place],
         )
-        for level, summary in zip(levels, summaries, strict=True)
+        for place, (level, summary) in enumerate(zip(levels, summaries, strict=True))
         if level.spec.mode == "open" and summary.valid
     )
     return tuple(run for run in runs if run is not None)
@@ -45,6 +49,7 @@ def _held_back(
     requests: Sequence[RequestRecord],
     *,
     cached_frac: float,
+    slower: float | None,
 ) -> HeldBackRun | None:
     """Every request that was written is simulated, from the level's start on; compared are those that ended well within
     the steady window. A request that was cut counts with the length it was asked for."""
@@ -75,6 +80,7 @@ def _held_back(
         rate_per_s=level.spec.target,
         load_frac=_load_frac(level.spec.level),
         requests=len(done),
+        slowness=slower,
         tpot_mean=Check(measured_s=float(np.mean(tpots)), predicted_s=float(np.nanmean(simulated_tpots)))
         if tpots and np.isfinite(simulated_tpots).any()
         else None,

@@ -19,6 +19,7 @@ from measure.memory import memory_of_run
 from measure.records import LevelRecord, RequestRecord
 from measure.run_info import EngineFacts, RunInfo
 from measure.samples import Sensors, TelemetrySample
+from measure.slowness import slowness, slowness_note
 from measure.summary import NO_REQUEST_ENDED, cache_notes, recount_notes, recounted, summarise_level
 from measure.sweep import WARM_UP_SHAPE
 from planner.errors import InputError
@@ -67,13 +68,16 @@ def build_profile(
     points = load_points(summaries)
     if len({point.concurrency for point in points}) < 2:
         raise InputError(_too_few(points, summaries, warnings))
-    fit = calibrate(points, levels, summaries, by_level, limits=limits, seed=info.seed)
+    # a GPU's steps hang on its own clock, not on the speed of the cores beside it
+    slow = slowness(levels, {} if session.host.accelerators else own)
+    fit = calibrate(points, levels, summaries, by_level, limits=limits, slowness=slow, seed=info.seed)
     power = power_of_run(session, levels, own.get(session.session, ()), sensors, missing)
     memory = memory_of_run(session, samples, sensors, missing)
     if session.engine.load_time_s is None:
         missing["load_time_s"] = "the server was running already"
     engine = session.engine
     notes = [*engine.notes, *session.notes, *warnings, *bias_note(session), *energy_notes(summaries)]
+    notes += slowness_note(levels, slow)
     notes += telemetry_note(own.get(session.session, ()))
     notes += [f"{level.spec.level}: {note}" for level in levels for note in level.notes]
     notes += recount_notes(levels)
@@ -109,7 +113,7 @@ def build_profile(
         load_time_s=engine.load_time_s,
         levels=tuple(summaries),
         missing=missing,
-        held_back=held_back_runs(fit.step_time, limits, levels, summaries, by_level),
+        held_back=held_back_runs(fit.step_time, limits, levels, summaries, by_level, slow),
     )
 
 

@@ -11,7 +11,7 @@ from measure.progress import LevelProgress
 from planner.console import log
 from planner.distribution import P99_MIN_COUNT
 from planner.imports.build import Imported
-from planner.profile import LevelSummary, Memory, Profile, Statistics
+from planner.profile import HeldBackRun, LevelSummary, Memory, Profile, Statistics
 from planner.units import BYTES_PER_KIB, MILLISECONDS_PER_SECOND, SECONDS_PER_MINUTE
 
 
@@ -167,7 +167,7 @@ def facts_table(profile: Profile) -> Table:
         table.add_row(
             "held-back run",
             f"{run.rate_per_s:.3g} requests/s{load}: predicted {tpot}E2E {run.e2e_mean.error_frac:+.0%}, "
-            f"TTFT p95 {run.ttft_p95.error_frac:+.0%} off ({run.requests} requests)",
+            f"TTFT p95 {run.ttft_p95.error_frac:+.0%} off ({run.requests} requests{_speed(run)})",
         )
     few = sum(1 for level in profile.levels if level.ttft_s is not None and level.ttft_s.count < P99_MIN_COUNT)
     if few:
@@ -177,6 +177,10 @@ def facts_table(profile: Profile) -> Table:
     if profile.provenance.is_synthetic:
         table.add_row("weights", "synthetic, random: speed and memory are real, the text is meaningless")
     return table
+
+
+def _speed(run: HeldBackRun) -> str:
+    return "" if run.slowness is None else f"; the cores at {1 / run.slowness:.0%} of their speed in the fitted levels"
 
 
 def _memory_parts(memory: Memory) -> str:

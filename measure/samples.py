@@ -36,6 +36,9 @@ class TelemetrySample:
     package_energy_j: float | None  # RAPL counter, wrap-around removed
     gpus: tuple[GpuSample, ...]
     own_cpu_s: float | None = None  # of the sampling process itself
+    core_work_s: float | None = (
+        None  # CPU time of a fixed piece of work, mean over readings on one core after the other
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

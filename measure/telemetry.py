@@ -17,6 +17,7 @@ from select import select
 import orjson
 import psutil
 
+from measure.core_speed import CoreSpeedReader
 from measure.embedded import end_with_parent
 from measure.gpu import GpuReader
 from measure.rundir import cut_half_line
@@ -24,6 +25,7 @@ from measure.samples import Sensors, TelemetrySample
 from planner.units import BYTES_PER_GIB
 
 INTERVAL_S = 0.5
+_CORE_SPEED_S = 0.1
 _PSS_EVERY_S = 10.0
 _PSS_COST_FRAC = 0.003
 """The kernel walks all pages of a process for its PSS, 0.17 s of CPU for 9 GiB: read it so rarely that it costs no more
@@ -141,6 +143,7 @@ def main() -> None:
     end_with_parent()
     options = json.loads(sys.argv[1])
     gpus, package, server = GpuReader(), PackageEnergyReader(), ServerReader(options["server_pid"])
+    cores = CoreSpeedReader()
     sensors = Sensors(
         session=options["session"],
         interval_s=INTERVAL_S,
@@ -148,12 +151,13 @@ def main() -> None:
         ram_total_gib=psutil.virtual_memory().total / BYTES_PER_GIB,
         gpu_names=gpus.names,
         gpu_memory_total_gib=gpus.totals_gib,
-        missing=gpus.missing | package.missing | server.missing,
+        missing=gpus.missing | package.missing | server.missing | cores.missing,
     )
     psutil.cpu_percent()
     with open(options["path"], "ab", buffering=0) as file:
         file.write(orjson.dumps(sensors, option=orjson.OPT_APPEND_NEWLINE))
         next_s = time.monotonic()
+        works_s: list[float] = []
         while True:
             rss_gib, pss_gib, cpu_s = server.sample()
             sample = TelemetrySample(
@@ -167,12 +171,17 @@ def main() -> None:
                 package_energy_j=package.sample(),
                 gpus=gpus.sample(server.pids),
                 own_cpu_s=time.process_time(),
+                core_work_s=sum(works_s) / len(works_s) if works_s else None,
             )
             file.write(orjson.dumps(sample, option=orjson.OPT_APPEND_NEWLINE))
             next_s += INTERVAL_S
-            readable, _, _ = select([0], [], [], max(0.0, next_s - time.monotonic()))
-            if readable and not os.read(0, 4096):
-                return
+            works_s = []
+            while (left_s := next_s - time.monotonic()) > 0:
+                readable, _, _ = select([0], [], [], min(left_s, _CORE_SPEED_S))
+                if readable and not os.read(0, 4096):
+                    return
+                if (work_s := cores.sample()) is not None:
+                    works_s.append(work_s)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import pytest
 
 from measure.held_back import held_back_runs
 from measure.records import LevelRecord, Outcome, RequestRecord
+from measure.slowness import Slowness, slowed
 from measure.summary import summarise_level
 from planner.profile import EngineLimits, Scheduler, StepTime
 from planner.simulator.simulate import simulate
@@ -29,6 +30,9 @@ LIMITS = EngineLimits(
     context_tokens=1024,
     kv_capacity_tokens=4096,
 )
+
+
+KNOWN = Slowness(of_level=(None,), best=None)
 
 
 def served(step_time: StepTime, count: int) -> tuple[LevelRecord, list[RequestRecord]]:
@@ -59,7 +63,7 @@ def served(step_time: StepTime, count: int) -> tuple[LevelRecord, list[RequestRe
 
 def check(step_time: StepTime, open_loop: LevelRecord, requests: list[RequestRecord]) -> list[float]:
     summary = summarise_level(open_loop, requests)
-    (run,) = held_back_runs(step_time, LIMITS, [open_loop], [summary], {("validate-50", 1): requests})
+    (run,) = held_back_runs(step_time, LIMITS, [open_loop], [summary], {("validate-50", 1): requests}, KNOWN)
     assert run.tpot_mean is not None
     assert (run.rate_per_s, run.load_frac) == (2.0, 0.5)
     return [run.tpot_mean.error_frac, run.e2e_mean.error_frac, run.ttft_p95.error_frac]
@@ -76,6 +80,17 @@ def test_an_engine_twice_as_fast_is_half_off() -> None:
     assert e2e < -0.45
 
 
+def test_a_machine_that_was_slower_during_the_run_is_predicted_as_slow() -> None:
+    open_loop, requests = served(slowed(STEP_TIME, 1.25), 60)
+    summary, by_level = summarise_level(open_loop, requests), {("validate-50", 1): requests}
+    found = Slowness(of_level=(1.25,), best=0.9)
+    (run,) = held_back_runs(STEP_TIME, LIMITS, [open_loop], [summary], by_level, found)
+    assert run.slowness == 1.25
+    assert run.e2e_mean.error_frac == pytest.approx(0.0, abs=1e-4)
+    (blind,) = held_back_runs(STEP_TIME, LIMITS, [open_loop], [summary], by_level, KNOWN)
+    assert blind.e2e_mean.error_frac < -0.2
+
+
 def test_requests_that_were_cut_load_the_engine_but_are_not_compared() -> None:
     open_loop, requests = served(STEP_TIME, 60)
     cut = [
@@ -83,7 +98,7 @@ def test_requests_that_were_cut_load_the_engine_but_are_not_compared() -> None:
         for r in requests
     ]
     summary = summarise_level(open_loop, cut)
-    (run,) = held_back_runs(STEP_TIME, LIMITS, [open_loop], [summary], {("validate-50", 1): cut})
+    (run,) = held_back_runs(STEP_TIME, LIMITS, [open_loop], [summary], {("validate-50", 1): cut}, KNOWN)
     assert run.requests == 55
     assert run.e2e_mean.error_frac == pytest.approx(0.0, abs=1e-4)
 
@@ -91,7 +106,7 @@ def test_requests_that_were_cut_load_the_engine_but_are_not_compared() -> None:
 def test_invalid_runs_and_a_handful_of_requests_say_nothing() -> None:
     open_loop, requests = served(STEP_TIME, 4)
     summary = summarise_level(open_loop, requests)
-    assert held_back_runs(STEP_TIME, LIMITS, [open_loop], [summary], {("validate-50", 1): requests}) == ()
+    assert held_back_runs(STEP_TIME, LIMITS, [open_loop], [summary], {("validate-50", 1): requests}, KNOWN) == ()
     open_loop, requests = served(STEP_TIME, 30)
     bad = dataclasses.replace(summarise_level(open_loop, requests), valid=False)
-    assert held_back_runs(STEP_TIME, LIMITS, [open_loop], [bad], {("validate-50", 1): requests}) == ()
+    assert held_back_runs(STEP_TIME, LIMITS, [open_loop], [bad], {("validate-50", 1): requests}, KNOWN) == ()
