@@ -1,7 +1,7 @@
 """How fast the cores are at this moment: the CPU time of one fixed piece of work, on one core after the other.
 
-A core slows down without any counter saying so: its clock is lowered, or, on a rented machine, the host gives the core's
-other hardware thread to somebody else. Neither shows as another process here nor as stolen time.
+A core slows down without any counter saying so: its clock is lowered, or, on a rented machine, the host gives the
+core's other hardware thread to somebody else. Neither shows as another process here nor as stolen time.
 """
 
 import hashlib

@@ -25,8 +25,8 @@ def held_back_runs(
     requests: Grouped,
     slowness: Slowness,
 ) -> tuple[HeldBackRun, ...]:
-    """One entry for every valid open-loop level with at least five complete requests, predicted for a machine as slow as
-    this one was during the level."""
+    """One entry for every valid open-loop level with at least five complete requests, predicted for a machine as slow
+    as this one was during the level."""
     runs = (
         _held_back(
             slowed(step_time, slowness.factor(place)),

@@ -217,8 +217,8 @@ class Check:
 class HeldBackRun:
     """An open-loop run that was never fitted, beside what the step time and the simulator say of its arrivals.
 
-    `load_frac` is the offered rate over the measured capacity, `None` where the rate was given by hand. `slowness` is how
-    much longer a fixed piece of work took on the machine's cores during the run than during the fitted levels, as a
+    `load_frac` is the offered rate over the measured capacity, `None` where the rate was given by hand. `slowness` is
+    how much longer a fixed piece of work took on the machine's cores during the run than during the fitted levels, as a
     factor; the prediction is for a machine as slow as that. `None`: not measured, the prediction is for the mean speed.
     """
 

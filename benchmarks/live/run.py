@@ -78,9 +78,7 @@ def main() -> None:
         found = {"median_absolute_error_frac": aware, "without_core_speed_frac": unaware, "limits_frac": LIMITS}
         print(json.dumps({"repetitions": rows, **found}))
         return
-    print(
-        "| repetition | load | requests | time of fixed work | TPOT mean | E2E mean | TTFT p95 | as if the cores were steady |"
-    )
+    print("| repetition | load | requests | time of fixed work | TPOT mean | E2E mean | TTFT p95 | cores not watched |")
     print("|---|---|---|---|---|---|---|---|")
     for row in rows:
         figures = " | ".join(f"{row[name]:+.1%}" if name in row else "-" for name in LIMITS)
@@ -90,9 +88,8 @@ def main() -> None:
         print(f"| {row['repetition']} | {load} | {row['requests']} | {slow} | {figures} | {plain} |")
     for load, median in aware.items():
         plain = ", ".join(f"{unaware[load][name]:.1%}" for name in LIMITS)
-        print(
-            f"| **median of absolute errors** | {load} | | | {' | '.join(f'{median[n]:.1%}' for n in LIMITS)} | {plain} |"
-        )
+        figures = " | ".join(f"{median[name]:.1%}" for name in LIMITS)
+        print(f"| **median of absolute errors** | {load} | | | {figures} | {plain} |")
 
 
 def medians(rows: list[dict[str, Any]]) -> dict[str, float]:
