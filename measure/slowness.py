@@ -69,8 +69,8 @@ def slowness_note(levels: Sequence[LevelRecord], found: Slowness) -> list[str]:
     low, high = (100 * (x / found.best - 1) for x in (min(known), max(known)))
     return [
         f"the cores themselves ran {low:.0f} to {high:.0f} % slower than at their best while levels were held (a fixed "
-        "piece of work, no other process counted): a lower clock, or a host that gives the cores' other hardware threads to "
-        "somebody else; levels were fitted, and held-back runs predicted, with that taken out"
+        "piece of work, no other process counted): a lower clock, or a host that gives the cores' other hardware "
+        "threads to somebody else; levels were fitted, and held-back runs predicted, with that taken out"
     ]
 
 
