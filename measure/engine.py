@@ -96,7 +96,7 @@ def embedded_engine(options: EngineOptions, directory: Path) -> Iterator[Running
         "facts": str(facts_file),
     }
     facts_file.unlink(missing_ok=True)
-    spins = os.environ.get(_SPIN_VARIABLE) or _spins()
+    spins = os.environ.get(_SPIN_VARIABLE) or spin_count()
     with log.open("ab") as sink:
         started = time.monotonic()
         process = subprocess.Popen(
@@ -130,8 +130,9 @@ def _check_installed() -> None:
         ) from None
 
 
-def _spins() -> str:
-    """For an engine that is about to start: long where the machine has nothing else to do."""
+def spin_count() -> str:
+    """How often the threads of an engine that is about to start should spin: "10000" where others leave the machine
+    idle, else "300". Looks for half a second."""
     busy_cores = psutil.cpu_percent(_LOOK_AROUND_S) / 100 * (psutil.cpu_count() or 1)
     return _IDLE_SPINS if busy_cores < _BUSY_CORES else _BUSY_SPINS
 

@@ -1,11 +1,14 @@
 """How slow the machine itself was: by hand, and on this machine's own cores."""
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
 from measure.core_speed import CoreSpeedReader
+from measure.engine import spin_count
 from measure.samples import TelemetrySample
 from measure.slowness import slowed, slowness, slowness_note
 from planner.simulator.step_cost import decode_s, lone_ttft_s
@@ -66,3 +69,12 @@ def test_the_work_takes_some_time_on_every_core_and_leaves_the_process_where_it_
     works_s = [reader.sample() for _ in range(2 * len(before))]
     assert all(work_s is not None and 1e-6 < work_s < 1.0 for work_s in works_s)
     assert os.sched_getaffinity(0) == before
+
+
+def test_beside_a_busy_neighbour_the_engine_is_told_to_spin_shortly() -> None:
+    neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        assert spin_count() == "300"
+    finally:
+        neighbour.kill()
+        neighbour.wait()
