@@ -23,11 +23,18 @@ class CoreSpeedReader:
         self.missing = {} if self._cores else {"core_work_s": "this system cannot bind a process to a core"}
 
     def sample(self) -> float | None:
-        """CPU seconds that the work took on the core whose turn it is; time that other processes had does not count."""
+        """CPU seconds that the work took on the core whose turn it is; time that other processes had does not count.
+
+        `None` where this system cannot tell, or has just taken that core away from the process.
+        """
         if not self._cores:
             return None
-        os.sched_setaffinity(0, {self._cores[self._turn % len(self._cores)]})
+        core = self._cores[self._turn % len(self._cores)]
         self._turn += 1
+        try:
+            os.sched_setaffinity(0, {core})
+        except OSError:
+            return None
         hashlib.blake2b(_TOUCH)
         start_ns = time.thread_time_ns()
         hashlib.blake2b(_WORK)
