@@ -176,7 +176,9 @@ def main() -> None:
             file.write(orjson.dumps(sample, option=orjson.OPT_APPEND_NEWLINE))
             next_s += INTERVAL_S
             works_s = []
-            while (left_s := next_s - time.monotonic()) > 0:
+            left_s = _CORE_SPEED_S
+            while left_s > 0:
+                left_s = max(0.0, next_s - time.monotonic())
                 readable, _, _ = select([0], [], [], min(left_s, _CORE_SPEED_S))
                 if readable and not os.read(0, 4096):
                     return
